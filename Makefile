@@ -1,0 +1,73 @@
+# Everything here needs Go and nothing else; a C compiler adds the race detector. Tools are built from pinned modules.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BUF := go tool -modfile=tools/go.mod buf
+GOLANGCI := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
+VULNCHECK := go tool -modfile=tools/go.mod govulncheck
+# The packages that start goroutines, as far as they are there.
+CONCURRENT = $(strip $(foreach d,statestore engine server notify telemetry node clients/go,$(if $(wildcard $(d)),./$(d)/...)))
+FUZZTIME ?= 5s
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## fetch the modules that the service and its tests need
+	go mod download
+
+.PHONY: run
+run: ## start the service on this machine
+	go run ./cmd/resilienced serve
+
+.PHONY: test
+test: ## run the tests
+	go test -timeout 5m ./...
+
+.PHONY: race
+race: ## run the tests of the concurrent packages under the race detector
+	$(if $(CONCURRENT),go test -race -timeout 10m $(CONCURRENT),@echo "no concurrent package yet")
+
+.PHONY: check
+check: generated lint breaking test race ## everything that a change must pass, but drills, benchmarks and fuzzing
+
+.PHONY: lint
+lint: ## check style, the import rule and the proto files
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	$(GOLANGCI) run
+
+.PHONY: generate
+generate: ## write gen/ anew from proto/
+	$(BUF) generate
+
+.PHONY: generated
+generated: ## fail unless gen/ is what proto/ gives
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(BUF) generate --output "$$tmp" && \
+	diff -r gen "$$tmp/gen" || { echo "gen/ is stale: run 'make generate' and commit it" >&2; exit 1; }
+
+.PHONY: breaking
+breaking: ## compare the API with the last landed version and the last release
+	@.ci/breaking $(BUF)
+
+.PHONY: bench
+bench: ## measure against the limits and write docs/PERFORMANCE.md
+	go run ./bench
+
+.PHONY: drill
+drill: ## run the scenarios against a server of their own
+	go run ./cmd/resilienced drill
+
+.PHONY: fuzz
+fuzz: ## fuzz each fuzz target for FUZZTIME (5s)
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities (needs the network)
+	$(VULNCHECK) ./...
+
+.PHONY: build
+build: ## build bin/resilienced
+	CGO_ENABLED=0 go build -trimpath -o bin/resilienced ./cmd/resilienced
