@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package directive holds the tree T1 to T10 (semantics §2.3): what a caller is
+// to do next, from what became of its call.
+package directive
+
+import (
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/admit"
+	"github.com/resilienced/resilienced/rules/budget"
+	"github.com/resilienced/resilienced/rules/classify"
+	"github.com/resilienced/resilienced/rules/deadletter"
+	"github.com/resilienced/resilienced/rules/escalation"
+	"github.com/resilienced/resilienced/rules/fallback"
+	"github.com/resilienced/resilienced/rules/operation"
+)
+
+// Facts is everything that the tree looks at. The world is as the report left
+// it: runs settled, the breaker's vote cast, the attempt counted.
+type Facts struct {
+	World   *admit.World
+	Query   *admit.Query // of the operation, without a caller's max_wait
+	Verdict classify.Verdict
+	Level   int // of the permit
+	// Key: the operation is idempotent by a key that is sent to the target.
+	Key      bool
+	Envelope bool // a dead letter can be made
+	Reserved budget.Amounts
+	Rand     uint64
+}
+
+// Directive is what the caller is to do and what follows for the records.
+type Directive struct {
+	Action      operation.Action
+	Delay       time.Duration
+	Next        int // level of a RETRY or FALLBACK, else -1
+	RetryDenied admit.Reason
+	Terminal    bool
+	RestartCall bool
+
+	Letter     *Letter     // nil: none is made
+	Escalation *Escalation // nil: none is raised
+
+	State        operation.State // of the operation afterwards
+	TakeTask     bool            // a retry of the task's budget
+	TakeFleet    int64           // milli-tokens of the fleet's budget
+	RestartWaits bool            // the next backoff starts over
+	Uncounted    bool            // the attempt does not count (R30)
+	QualityRetry bool            // a quality retry was given
+	Rule         string          // the branch of the tree
+}
+
+// Letter is the dead letter to make.
+type Letter struct {
+	Policy      deadletter.ReplayPolicy
+	Reason      classify.Reason
+	ReplayAfter rules.Instant
+}
+
+// Escalation is the question to raise.
+type Escalation struct {
+	Type   escalation.Type
+	Reason classify.Reason
+}
+
+// tree decides one report.
+type tree struct {
+	*Facts
+	d Directive
+}
+
+// Decide walks the tree; the first branch that matches decides.
+func Decide(f *Facts) Directive {
+	t := &tree{Facts: f, d: Directive{Next: -1}}
+	v := &f.Verdict
+	switch {
+	case t.runOver():
+		t.d.Rule = "T1"
+		t.d.Action, t.d.Terminal = operation.Stop, true
+		if v.Class != classify.Aborted {
+			t.letter(deadletter.Manual, classify.ReasonRunBudget)
+		}
+	case v.Class == classify.OK:
+		t.d.Rule = "T2"
+		t.d.Action, t.d.State = operation.Continue, operation.Succeeded
+	case v.Class == classify.Aborted:
+		t.d.Rule = "T3"
+		t.d.Action = operation.Stop
+	case v.Class == classify.Unrecoverable:
+		t.d.Rule = "T4"
+		t.escalate(typeFor(v.Reason))
+	case v.Class == classify.Unknown:
+		t.unknown()
+	case !t.Query.Idempotent && (v.Certainty == classify.Ambiguous || v.Class == classify.Quality):
+		t.d.Rule = "T5"
+		t.escalate(escalation.TypeAmbiguousOutcome)
+		t.d.State = operation.Locked
+		if v.Class != classify.Quality {
+			t.letter(deadletter.Manual, v.Reason)
+		}
+	case v.Class == classify.Deterministic:
+		t.deterministic()
+	case t.unprocessed():
+		t.notProcessed()
+	default:
+		t.want()
+	}
+	return t.d
+}
+
+// runOver: T1, but a result is used whatever the run says (C20).
+func (t *tree) runOver() bool {
+	if t.Verdict.Class == classify.OK {
+		return false
+	}
+	blocker, _ := budget.Blocker(t.World.Runs, t.World.Now)
+	return blocker != nil
+}
+
+// unknown is C21: nobody knows what it means, so a person looks at it.
+func (t *tree) unknown() {
+	t.d.Rule = "T8.unknown"
+	t.d.State = operation.Stopped
+	t.raise(escalation.TypeUnknownError)
+	t.d.Action = operation.DeadLetter
+	t.letter(deadletter.Manual, t.Verdict.Reason)
+}
+
+// typeFor maps the reasons of row R36 to a kind of question.
+func typeFor(r classify.Reason) escalation.Type {
+	switch r {
+	case classify.ReasonLowConfidence, classify.ReasonAmbiguousTask:
+		return escalation.TypeAmbiguousClassification
+	case classify.ReasonNeedsAuthority:
+		return escalation.TypeIrreversibleWrite
+	case classify.ReasonCostCommitment:
+		return escalation.TypeRefund
+	default:
+		return escalation.TypeUnspecified
+	}
+}
+
+// deterministic is T6: the same call gets the same answer, so it is not made
+// again as it is.
+func (t *tree) deterministic() {
+	v, cfg := &t.Verdict, t.World.Levels[t.Level].Config
+	t.d.Rule = "T6"
+	switch {
+	case v.Reason == classify.ReasonContextLimit:
+		if i := t.larger(); i >= 0 {
+			t.fall(i)
+			return
+		}
+	case v.Reason == classify.ReasonContentPolicy:
+		if i := t.World.Chain.ContentPolicy; i != nil && t.free(*i) && t.admissible(*i, nil) {
+			t.fall(*i)
+			return
+		}
+		if cfg.ContentEscalate {
+			t.escalate(escalation.TypeUnspecified)
+			t.d.State = operation.Stopped
+			return
+		}
+	case v.Reason == classify.ReasonNotFound && cfg.Kind == "llm" && len(t.World.Levels) > 1:
+		if i := t.search(fallback.SameProviderCheaper, nil); i >= 0 {
+			t.fall(i)
+			return
+		}
+	case (v.Reason == classify.ReasonConflict && v.InProgress && t.Key) || (v.MayRetry && t.Query.Idempotent):
+		t.stay(t.backoff())
+		if t.d.Action == operation.Retry {
+			return
+		}
+	}
+	t.d.Action, t.d.State, t.d.Delay, t.d.Letter = operation.Stop, operation.Stopped, 0, nil
+}
+
+// larger finds a level whose context is known to be larger than this one's.
+func (t *tree) larger() int {
+	own := t.World.Levels[t.Level].Config.MaxContext
+	if own == 0 {
+		return -1
+	}
+	for i := range t.World.Levels {
+		if t.World.Levels[i].Config.MaxContext > own && t.free(i) && t.admissible(i, nil) {
+			return i
+		}
+	}
+	return -1
+}
+
+// unprocessed is the guard of T7.
+func (t *tree) unprocessed() bool {
+	v, cfg := &t.Verdict, t.World.Levels[t.Level].Config
+	return !t.Query.Idempotent && !cfg.Retry.NotProcessed &&
+		(v.Certainty == classify.NotSent || v.Certainty == classify.Rejected)
+}
+
+// notProcessed is T7, by what the row says.
+func (t *tree) notProcessed() {
+	v := &t.Verdict
+	t.d.Rule = "T7"
+	switch v.Unprocessed {
+	case classify.DispositionStop:
+		t.d.Action = operation.Stop
+		return
+	case classify.DispositionRetryOnce:
+		if t.refused() == 0 {
+			t.transparent()
+			return
+		}
+		t.letter(deadletter.Auto, v.Reason)
+	case classify.DispositionManual:
+		t.letter(deadletter.Manual, v.Reason)
+	case classify.DispositionDeadLetter:
+		t.letter(deadletter.PolicyFor(v.Reason, false), v.Reason)
+	}
+	t.d.Action = operation.DeadLetter
+	if v.Reason == classify.ReasonAuth {
+		t.raise(escalation.TypeAuthFailure)
+	}
+}
+
+func (t *tree) refused() int {
+	if op := t.World.Op; op.Detail != nil && t.Level < len(op.Detail.Levels) {
+		return op.Detail.Levels[t.Level].Refused
+	}
+	return 0
+}
+
+// transparent is the retry of R30: at once, once, and free.
+func (t *tree) transparent() {
+	t.d.Rule = "R30"
+	t.d.Action, t.d.Next, t.d.Uncounted = operation.Retry, t.Level, true
+}
+
+func (t *tree) escalate(kind escalation.Type) {
+	t.d.Action = operation.Escalate
+	t.raise(kind)
+}
+
+func (t *tree) raise(kind escalation.Type) {
+	t.d.Escalation = &Escalation{Type: kind, Reason: t.Verdict.Reason}
+}
+
+// letter makes a dead letter if the report brought what to keep.
+func (t *tree) letter(policy deadletter.ReplayPolicy, reason classify.Reason) {
+	if !t.Envelope {
+		return
+	}
+	t.d.Letter = &Letter{Policy: policy, Reason: reason}
+	if wait := t.hold(); wait > 0 {
+		t.d.Letter.ReplayAfter = t.World.Now.Add(wait)
+	}
+}
+
+// hold is the wait that the target, or the fleet's cooldown of it, asks for.
+func (t *tree) hold() time.Duration {
+	hold := t.World.Levels[t.Level].Cooldown.Remaining(t.World.Now)
+	if t.Verdict.HasRetryAfter {
+		hold = max(hold, t.Verdict.RetryAfter)
+	}
+	return hold
+}
