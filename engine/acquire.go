@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/resilienced/resilienced/policy"
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/admit"
+	"github.com/resilienced/resilienced/rules/breaker"
+	"github.com/resilienced/resilienced/rules/budget"
+	"github.com/resilienced/resilienced/rules/fallback"
+	"github.com/resilienced/resilienced/rules/limit"
+	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/rules/retry"
+	"github.com/resilienced/resilienced/rules/target"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// acquire is the command of one Acquire.
+type acquire struct {
+	req    *AcquireRequest
+	policy *policy.Policy
+	epoch  uint64
+	chain  *fallback.Chain
+	path   []string // of the run, root first
+	random uint64
+
+	op     int
+	runs   int // handle of the root; the others follow
+	levels []levelKeys
+	task   int // -1: the operation is its own
+	repeat int // -1: no fingerprint
+
+	result AcquireResult
+}
+
+// levelKeys are the handles of one level of a chain.
+type levelKeys struct {
+	config   *target.Config
+	control  int
+	tally    int // only in a drill
+	cooldown int // a shared one, or the control's own
+	tallyKey statestore.Key
+}
+
+// Acquire asks for the right to make one attempt. A refusal is an answer, not
+// an error. A grant whose caller is gone when it is committed is given back.
+func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResult, error) {
+	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
+		return nil, err
+	}
+	a := &acquire{req: req, random: rand.Uint64()}
+	if err := e.prepareAcquire(ctx, a); err != nil {
+		return nil, err
+	}
+	_, err := e.submit(ctx, req.Namespace, false, a, a.plan)
+	if err != nil {
+		return nil, err
+	}
+	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
+		e.abandon(req.Namespace, a.result.Grant.PermitID)
+		return nil, context.Cause(ctx)
+	}
+	e.logAcquire(a)
+	return &a.result, nil
+}
+
+// prepareAcquire resolves what needs no transaction: the policy, the chain,
+// the operation's name and the run's ancestors.
+func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
+	set := e.policies.Load()
+	a.policy, a.epoch = set.of(a.req.Namespace), set.epoch
+	switch {
+	case a.req.Chain == "":
+		a.chain = a.policy.Single(a.req.Target)
+	default:
+		chain, ok := a.policy.Chain(a.req.Chain)
+		if !ok {
+			return &InvalidError{Field: "chain", Why: "the policy names no chain " + quote(a.req.Chain)}
+		}
+		a.chain = chain
+	}
+	if p := a.req.PinLevel; p != nil && *p >= len(a.chain.Levels) {
+		return &InvalidError{Field: "pin_level", Why: "the chain has no such level"}
+	}
+	if a.req.OperationID == "" {
+		a.req.OperationID = operationFor(a.req.RequestID)
+	}
+	if a.req.RunID != "" {
+		path, err := e.path(ctx, a.req.Namespace, a.req.RunID)
+		if err != nil {
+			return err
+		}
+		a.path = path
+	}
+	return nil
+}
+
+// plan names the records that an Acquire starts with.
+func (a *acquire) plan(c *command) {
+	ns := a.req.Namespace
+	c.wants = slices.Grow(c.wants, 4+len(a.path)+2*len(a.chain.Levels))
+	for i, run := range a.path {
+		if h := c.key(runKey(ns, run), statestore.Write, uint8(i)); i == 0 {
+			a.runs = h
+		}
+	}
+	a.levels = make([]levelKeys, len(a.chain.Levels))
+	for i, l := range a.chain.Levels {
+		a.levels[i] = planLevel(c, ns, a.policy.Target(l.Target), a.req.Credential)
+	}
+	a.op = c.key(operationKey(ns, a.req.OperationID), statestore.Write, 0)
+	a.task, a.repeat = -1, -1
+	if a.req.TaskID != "" {
+		a.task = c.key(taskKey(ns, a.req.RunID, a.req.TaskID), statestore.Read, 0)
+	}
+	if a.req.Fingerprint != "" && a.req.RunID != "" {
+		a.repeat = c.key(repeatKey(ns, a.req.RunID, a.req.Fingerprint), statestore.Read, 0)
+	}
+}
+
+// planLevel names the records of one level. A level that a grant surely
+// changes is held from the start.
+func planLevel(c *command, ns string, cfg *target.Config, credential string) levelKeys {
+	mode := statestore.Read
+	if cfg.Limit.Concurrency > 0 || cfg.Limit.Rate > 0 {
+		mode = statestore.Write
+	}
+	k := levelKeys{config: cfg, tallyKey: tallyKey(ns, cfg.Name)}
+	k.control = c.key(controlKey(ns, cfg, credential), mode, 0)
+	k.cooldown = k.control
+	if shared, ok := cooldownKey(ns, cfg); ok {
+		k.cooldown = c.key(shared, statestore.Read, 0)
+	}
+	if isDrill(ns) {
+		k.tally = c.key(k.tallyKey, statestore.Write, 0)
+	}
+	return k
+}
+
+func (a *acquire) apply(t *txn) error {
+	a.result = AcquireResult{Now: t.now}
+	op, repeated, err := a.operation(t)
+	if err != nil || repeated {
+		return err
+	}
+	w := a.world(t, op)
+	for _, run := range w.Runs {
+		if run == nil {
+			return ErrRunUnknown
+		}
+	}
+	q := a.query(op)
+	if refused := a.refusedByPolicy(t, op); refused != nil {
+		a.answer(t, refused, w)
+		return nil
+	}
+	d := admit.Decide(q, w)
+	if d.Outcome == admit.Granted && !a.req.DryRun {
+		a.grant(t, &d, w, q)
+	}
+	a.answer(t, &d, w)
+	return nil
+}
+
+// operation reads the operation and answers a repeat of the same Acquire.
+func (a *acquire) operation(t *txn) (*operation.Operation, bool, error) {
+	op := record[operation.Operation](t, a.op)
+	if op == nil {
+		return nil, false, nil
+	}
+	if op.Expires != 0 && t.now >= op.Expires && !op.Live(t.now) && op.Permit != nil && op.Permit.State != operation.PermitActive {
+		return nil, false, nil // past its retention: as if it had gone
+	}
+	if p := op.Permit; p != nil && a.req.RequestID != "" && p.RequestID == a.req.RequestID {
+		if p.Hash != a.req.Hash {
+			return nil, false, &MismatchError{Field: "request_id", Recorded: "a grant of " + p.Target + " to operation " + a.req.OperationID}
+		}
+		a.repeatGrant(t, op)
+		return op, true, nil
+	}
+	op, _ = op.Derive(t.now)
+	return op, false, nil
+}
+
+// refusedByPolicy is what stands before every rule: a target that the policy
+// does not know, and quotas.
+func (a *acquire) refusedByPolicy(t *txn, op *operation.Operation) *admit.Decision {
+	d := &admit.Decision{Outcome: admit.Denied, Action: operation.Stop}
+	if a.req.Chain == "" && a.policy.UnknownTargetsDenied() && !a.policy.Named(a.req.Target) {
+		d.Reason, d.Rule, d.BlockedBy, d.Terminal = admit.TargetUnknown, "unknown_targets", a.req.Target, true
+		return d
+	}
+	limits := a.policy.Quotas()
+	if op == nil && !t.engine.quotas.spare(a.req.Namespace, statestore.KindOperation, limits) {
+		d.Reason, d.Rule, d.BlockedBy = admit.Quota, "quotas.operations", a.req.Namespace
+		return d
+	}
+	if tallies := t.engine.tallies; limits.Targets > 0 && !isDrill(a.req.Namespace) &&
+		tallies.at(a.levels[0].tallyKey) == nil && tallies.count[a.req.Namespace] >= limits.Targets {
+		d.Reason, d.Rule, d.BlockedBy = admit.Quota, "quotas.targets", a.req.Namespace
+		return d
+	}
+	return nil
+}
+
+// world gathers what the rules look at, derived to now.
+func (a *acquire) world(t *txn, op *operation.Operation) *admit.World {
+	w := &admit.World{Now: t.now, Chain: a.chain, Op: op, Levels: t.levels(a.chain, a.levels)}
+	w.Runs = t.derivedRuns(a.runs, len(a.path))
+	if a.task >= 0 {
+		if w.Task = record[retry.Task](t, a.task); w.Task == nil {
+			w.Task = &retry.Task{}
+		}
+	}
+	if a.repeat >= 0 {
+		w.Identical = record[Repeat](t, a.repeat).count()
+	}
+	return w
+}
+
+// levels derives every level of a chain.
+func (t *txn) levels(chain *fallback.Chain, keys []levelKeys) []admit.Level {
+	levels := make([]admit.Level, len(keys))
+	for i := range keys {
+		k := &keys[i]
+		l := &levels[i]
+		l.Config, l.Kind, l.CostRank = k.config, chain.Levels[i].Kind, chain.Levels[i].CostRank
+		l.Control = t.control(k)
+		l.Cooldown = l.Control.Cooldown
+		if k.cooldown != k.control {
+			if shared := record[target.Control](t, k.cooldown); shared != nil {
+				l.Cooldown = shared.Cooldown
+			}
+		}
+		l.Tally = t.tally(k.tally, k.tallyKey)
+	}
+	return levels
+}
+
+// control reads a target's control record, derived to now.
+func (t *txn) control(k *levelKeys) target.Control {
+	stored := record[target.Control](t, k.control)
+	if stored == nil {
+		return target.Control{}
+	}
+	c, _ := stored.Derive(k.config, t.now)
+	return c
+}
+
+// derivedRuns reads a run and its ancestors, derived to now, root first.
+func (t *txn) derivedRuns(root, n int) []*budget.Run {
+	if n == 0 {
+		return nil
+	}
+	runs := make([]*budget.Run, n)
+	for i := range runs {
+		if stored := record[budget.Run](t, root+i); stored != nil {
+			runs[i] = stored.Derive(t.now)
+		}
+	}
+	return runs
+}
+
+// query fills the policy's numbers into what the caller asked.
+func (a *acquire) query(op *operation.Operation) *admit.Query {
+	base := a.levels[0].config
+	q := &admit.Query{
+		Operation: a.req.OperationID, Estimate: a.req.Estimate, Deadline: a.req.Deadline, MaxWait: base.MaxWait,
+		Pin: a.req.PinLevel, Credential: a.req.Credential, Reporter: reporterID(a.req.Reporter), Rand: a.random,
+		MaxAttempts: base.Retry.MaxAttempts, TaskBudget: base.Retry.TaskBudget,
+		Idempotent: idempotent(a.mode(op)),
+	}
+	if op != nil && op.Detail != nil {
+		q.MaxAttempts, q.TaskBudget = op.Detail.MaxAttempts, op.Detail.TaskBudget
+	}
+	if a.req.MaxAttempts > 0 {
+		q.MaxAttempts = min(q.MaxAttempts, a.req.MaxAttempts)
+	}
+	if a.req.MaxWait != nil {
+		q.MaxWait = *a.req.MaxWait
+	}
+	return q
+}
+
+// mode is the operation's idempotency: what it started with, else what the
+// caller says, else the target's.
+func (a *acquire) mode(op *operation.Operation) operation.Idempotency {
+	switch {
+	case op != nil:
+		return op.Idempotency
+	case a.req.Idempotency != operation.Unspecified:
+		return a.req.Idempotency
+	case a.levels[0].config.Idempotent:
+		return operation.Idempotent
+	}
+	return operation.NonIdempotent
+}
+
+// grant carries a grant out: permit, slot, probe, reservations, allowances.
+func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Query) {
+	keys := &a.levels[d.Level]
+	level := &w.Levels[d.Level]
+	p := a.permit(t, d, level, w.Op)
+	changes := d.Probe || d.PayFleet > 0 || level.Control.Changes(keys.config, t.now)
+	if changes && !a.ready(t, keys.control) {
+		return
+	}
+	if d.PayTask && a.task >= 0 && !a.ready(t, a.task) {
+		return
+	}
+	op := a.admitted(t, d, w, q, p)
+	if changes {
+		t.put(keys.control, a.take(d, level, p, t.now).Stamp(keys.config, t.now))
+	}
+	if d.PayTask && a.task >= 0 {
+		t.put(a.task, w.Task.Take(keys.config.Name, t.now))
+	}
+	for i, run := range w.Runs {
+		w.Runs[i] = run.Reserve(p.Reserved, p.Account, t.now)
+		t.put(a.runs+i, w.Runs[i])
+		t.durable = true
+	}
+	t.put(a.op, op)
+	if d.Probe || p.Slot || op.Idempotency == operation.NonIdempotent {
+		t.durable = true
+	}
+	if op.Tried(d.Level) == 1 {
+		t.count(keys.tally, tallyOp{key: keys.tallyKey, config: keys.config, now: t.now, deposit: true})
+	}
+	a.result.Grant = t.engine.grantView(a.req.Namespace, a.req.OperationID, a.leaf(), op, a.chain, keys.config, t.now)
+}
+
+// ready makes sure that a record is held for writing.
+func (a *acquire) ready(t *txn, handle int) bool {
+	_, ok := t.want(t.cmd.wants[handle].key, statestore.Write, t.cmd.wants[handle].depth)
+	return ok
+}
+
+func (a *acquire) leaf() string { return a.req.RunID }
+
+// take is the target's record after the grant.
+func (a *acquire) take(d *admit.Decision, level *admit.Level, p *operation.Permit, now rules.Instant) target.Control {
+	c := level.Control
+	if d.Probe {
+		c.Breaker = c.Breaker.TakeProbe(breaker.Probe{Operation: a.req.OperationID, Fence: p.Fence, Expires: p.Expires})
+	} else {
+		c = c.Grant(level.Config, limit.Holder{Operation: a.req.OperationID, Fence: p.Fence, Expires: p.Expires}, now)
+	}
+	if d.PayFleet > 0 {
+		c = c.Withdraw(level.Config, d.PayFleet, now)
+	}
+	return c
+}
+
+// grain is how coarsely runs keep the ends of leases, outside of drills.
+const grain = time.Second
+
+// permit makes the permit of a grant.
+func (a *acquire) permit(t *txn, d *admit.Decision, level *admit.Level, op *operation.Operation) *operation.Permit {
+	cfg := level.Config
+	lease := cfg.CallTimeout + cfg.LeaseMargin
+	if a.req.Lease > 0 {
+		lease = min(a.req.Lease, cfg.MaxHold)
+	}
+	hold := cfg.MaxHold
+	if d.Probe {
+		lease = min(lease, cfg.Breaker.ProbeLease)
+		hold = cfg.Breaker.ProbeLease
+	}
+	p := &operation.Permit{
+		RequestID: a.req.RequestID, Hash: a.req.Hash, Target: cfg.Name, Credential: a.req.Credential, Level: d.Level,
+		Attempt: 1, Generation: level.Control.Breaker.Generation, GrantedAt: t.now, Expires: t.now.Add(lease), Lease: lease,
+		HoldUntil: t.now.Add(hold), Reserved: d.Reserve, Source: uint8(d.Source), Probe: d.Probe,
+		Slot: !d.Probe && cfg.Limit.Concurrency > 0,
+	}
+	previous := uint64(0)
+	if op != nil {
+		p.Attempt = op.Attempts + 1
+		if op.Permit != nil {
+			previous = op.Permit.Fence
+		}
+	}
+	p.Fence = rules.NextFence(previous, t.now)
+	p.Account = account(cfg, p.Expires)
+	return p
+}
+
+// account is when the runs book a permit's reservation as assumed.
+func account(cfg *target.Config, expires rules.Instant) rules.Instant {
+	if cfg.Exact {
+		return expires
+	}
+	return budget.Round(expires, grain)
+}
+
+// admitted is the operation's record after the grant.
+func (a *acquire) admitted(t *txn, d *admit.Decision, w *admit.World, q *admit.Query, p *operation.Permit) *operation.Operation {
+	op := w.Op
+	if op == nil {
+		op = &operation.Operation{Idempotency: a.mode(nil)}
+	}
+	next := op.Edit()
+	detail := next.Detail
+	if detail.CreatedAt == 0 {
+		detail.CreatedAt, detail.MaxAttempts, detail.TaskBudget = t.now, q.MaxAttempts, q.TaskBudget
+		detail.Target, detail.Chain, detail.Task, detail.RunPath = a.chain.Levels[0].Target, a.req.Chain, a.req.TaskID, a.path
+		detail.Key, detail.ReplayOf = a.req.IdempotencyKey, a.req.ReplayOf
+		detail.Deadline = t.now.Add(operation.DefaultDeadline)
+		if op.Permit != nil { // a tombstone comes back to life
+			detail.At(op.Permit.Level).Attempts = op.Attempts
+		}
+	}
+	if a.req.Deadline > 0 {
+		detail.Deadline = min(detail.Deadline, t.now.Add(a.req.Deadline))
+		if op.Attempts == 0 {
+			detail.Deadline = t.now.Add(a.req.Deadline)
+		}
+	}
+	detail.Fingerprint, detail.Reporter = a.req.Fingerprint, a.req.Reporter
+	p.Paid = detail.Promised
+	detail.Promised, detail.NotBefore = false, 0
+	if d.PayTask && a.task < 0 {
+		detail.TaskUsed++
+	}
+	detail.At(d.Level).Attempts++
+	next.Attempts++
+	next.State = operation.Open
+	next.Permit, next.Answer, next.ReportHash = p, nil, 0
+	next.Expires = p.Expires.Add(operation.Retention)
+	return next
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/admit"
+	"github.com/resilienced/resilienced/rules/budget"
+	"github.com/resilienced/resilienced/rules/fallback"
+	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/rules/target"
+)
+
+// answer turns a decision into the result of an Acquire.
+func (a *acquire) answer(t *txn, d *admit.Decision, w *admit.World) {
+	r := &a.result
+	r.Decision, r.Reason, r.Rule, r.Delay, r.BlockedBy = d.Outcome, d.Reason, d.Rule, d.Delay, d.BlockedBy
+	r.Terminal, r.Would, r.Skipped, r.Action = d.Terminal, d.Would, d.Skipped, d.Action
+	if w.Op != nil && w.Op.Detail != nil && d.Reason == admit.AlreadySucceeded {
+		r.ResultRef = w.Op.Detail.ResultRef
+	}
+	if d.Outcome != admit.Granted && d.Action == operation.Retry {
+		l := a.chain.Levels[d.Level]
+		r.Next = &NextLevel{Target: l.Target, Level: d.Level, Kind: l.Kind}
+	}
+	r.Run = runView(w.Runs, t.now)
+	id := decisionID{
+		method: methodAcquire, at: t.now, epoch: a.epoch, outcome: byte(d.Outcome),
+		reason: string(d.Reason), rule: d.Rule, blockedBy: d.BlockedBy, delay: d.Delay,
+	}
+	r.DecisionID, r.Detail = id.encode(), d.Detail
+}
+
+// repeatGrant answers a repeat with the grant that was made before.
+func (a *acquire) repeatGrant(t *txn, op *operation.Operation) {
+	p := op.Permit
+	if !p.Taken && p.State == operation.PermitActive {
+		taken := *p
+		taken.Taken = true
+		next := *op
+		next.Permit = &taken
+		t.put(a.op, &next)
+	}
+	cfg := a.policy.Target(p.Target)
+	a.result.Decision = admit.Granted
+	a.result.Grant = t.engine.grantView(a.req.Namespace, a.req.OperationID, a.leaf(), op, a.chain, cfg, t.now)
+	a.result.Run = runView(t.derivedRuns(a.runs, len(a.path)), t.now)
+	id := decisionID{method: methodAcquire, at: p.GrantedAt, epoch: a.epoch, outcome: byte(admit.Granted)}
+	a.result.DecisionID = id.encode()
+}
+
+// heartbeats divides a lease into the heartbeats that keep it (G8).
+const heartbeats = 3
+
+// grantView is a permit as its caller sees it.
+func (e *Engine) grantView(ns, name, run string, op *operation.Operation, chain *fallback.Chain, cfg *target.Config, now rules.Instant) *Grant {
+	p := op.Permit
+	g := &Grant{
+		PermitID: e.permits.encode(claimsOf(ns, name, run, p)), Fence: p.Fence, Operation: name, Target: p.Target, Level: p.Level,
+		Kind: fallback.Primary, Probe: p.Probe, Generation: p.Generation, Attempt: p.Attempt,
+		Lease: p.Expires.Until(now), HeartbeatEvery: p.Lease / heartbeats, Timeout: min(cfg.CallTimeout, p.Lease),
+		Reserved: p.Reserved, Source: budget.Source(p.Source), Degraded: p.Level > 0,
+	}
+	if p.Level < len(chain.Levels) {
+		g.Kind = chain.Levels[p.Level].Kind
+	}
+	if op.Idempotency == operation.IdempotentWithKey {
+		g.IdempotencyKey = name
+		if op.Detail != nil && op.Detail.Key != "" {
+			g.IdempotencyKey = op.Detail.Key
+		}
+	}
+	return g
+}
+
+// claimsOf is what a permit's id carries. It does not change while the permit
+// lives, so that a repeat gets the same id.
+func claimsOf(ns, name, run string, p *operation.Permit) *claims {
+	c := &claims{
+		Namespace: ns, Operation: name, Target: p.Target, Run: run, Credential: p.Credential,
+		Fence: p.Fence, Generation: p.Generation, Expires: p.GrantedAt.Add(p.Lease), Cost: p.Reserved.Cost,
+	}
+	if p.Slot {
+		c.Flags |= flagSlot
+	}
+	if p.Probe {
+		c.Flags |= flagProbe
+	}
+	return c
+}
+
+// runView is the leaf of a path of derived runs as a caller sees it; nil
+// without a run.
+func runView(path []*budget.Run, now rules.Instant) *RunView {
+	if len(path) == 0 || path[len(path)-1] == nil {
+		return nil
+	}
+	leaf := path[len(path)-1]
+	v := &RunView{
+		Run: leaf, State: leaf.StateAt(now), Overrun: leaf.Overrun(), Now: now,
+		Wall: now.Sub(leaf.CreatedAt).Truncate(time.Millisecond), Remaining: leaf.Remaining(now),
+	}
+	for _, r := range path[:len(path)-1] {
+		v.Remaining = smaller(v.Remaining, r.Remaining(now))
+	}
+	if blocker, state := budget.Blocker(path, now); blocker != nil {
+		v.BlockedBy = blocker.ID
+		if state >= budget.Stopped && leaf.Final == 0 {
+			v.State = budget.Stopped
+		}
+	}
+	return v
+}
+
+// smaller is what both remainders leave in each dimension.
+func smaller(a, b budget.Caps) budget.Caps {
+	least := func(x, y *int64) *int64 {
+		if x == nil || (y != nil && *y < *x) {
+			return y
+		}
+		return x
+	}
+	return budget.Caps{
+		Cost: least(a.Cost, b.Cost), Tokens: least(a.Tokens, b.Tokens),
+		Calls: least(a.Calls, b.Calls), WallMS: least(a.WallMS, b.WallMS),
+	}
+}
+
+// abandonTimeout bounds the release of a grant that nobody waits for.
+const abandonTimeout = 5 * time.Second
+
+// abandon gives back a grant whose caller was gone when it was committed,
+// unless a repeat of the request has taken it up.
+func (e *Engine) abandon(ns, permitID string) {
+	ctx, cancel := context.WithTimeout(e.background, abandonTimeout)
+	defer cancel()
+	if _, err := e.release(ctx, &ReleaseRequest{Namespace: ns, PermitID: permitID}, true); err != nil {
+		e.log.Warn("a grant to nobody could not be given back; its lease ends it", "error", err)
+	}
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/admit"
+	"github.com/resilienced/resilienced/rules/classify"
+	"github.com/resilienced/resilienced/rules/deadletter"
+	"github.com/resilienced/resilienced/rules/directive"
+	"github.com/resilienced/resilienced/rules/escalation"
+	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/rules/retry"
+	"github.com/resilienced/resilienced/rules/target"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// carry writes what a directive means for the records.
+func (r *report) carry(t *txn, op *operation.Operation, b ballot, f *directive.Facts, d *directive.Directive) error {
+	detail, level := op.Detail, op.Detail.At(r.permit.Level)
+	r.countRetry(op, level, t.now, d)
+	if d.TakeTask && !r.takeTask(t, detail, f.World.Task) {
+		return errNeed
+	}
+	if d.TakeFleet > 0 {
+		b.control, b.changed = b.control.Withdraw(r.own.config, d.TakeFleet, t.now), true
+	}
+	answer := r.answer(&b, f, d)
+	if !r.raiseAndKeep(t, op, f, d, &answer) || !r.remember(t, detail, &f.Verdict) {
+		return errNeed
+	}
+	if err := r.putControl(t, &b); err != nil {
+		return err
+	}
+	r.close(t, op, d, &answer)
+	r.result.Answer = answer
+	r.finishWith(t, op, b.control, f)
+	return nil
+}
+
+// countRetry moves the operation's counters by the directive.
+func (r *report) countRetry(op *operation.Operation, level *operation.Level, now rules.Instant, d *directive.Directive) {
+	detail := op.Detail
+	detail.Promised = d.Action == operation.Retry || d.Action == operation.Fallback
+	switch d.Action {
+	case operation.Retry:
+		detail.NotBefore = now.Add(d.Delay)
+		level.Backoffs++
+		if d.RestartWaits {
+			level.Backoffs = 0
+		}
+	case operation.Fallback:
+		detail.StartLevel = d.Next
+		detail.At(d.Next).Backoffs = 0
+	}
+	if d.QualityRetry {
+		level.Quality++
+	}
+	if d.Uncounted {
+		level.Refused++
+		level.Attempts--
+		level.Backoffs = 0
+		op.Attempts--
+	}
+}
+
+func (r *report) takeTask(t *txn, detail *operation.Detail, task *retry.Task) bool {
+	if detail.Task == "" {
+		detail.TaskUsed++
+		return true
+	}
+	h, ok := t.want(taskKey(r.req.Namespace, r.claims.Run, detail.Task), statestore.Write, 0)
+	if ok {
+		t.put(h, task.Take(r.claims.Target, t.now))
+	}
+	return ok
+}
+
+// answer is the directive as it is recorded and sent.
+func (r *report) answer(b *ballot, f *directive.Facts, d *directive.Directive) operation.Answer {
+	a := answerOf(&f.Verdict)
+	a.Action, a.Delay, a.Terminal, a.RestartCall = d.Action, d.Delay, d.Terminal, d.RestartCall
+	a.NotCounted, a.Opened, a.RetryDenied = b.notCounted, b.opened, string(d.RetryDenied)
+	if d.Next >= 0 {
+		next := f.World.Levels[d.Next]
+		a.NextTarget, a.NextLevel, a.NextKind = next.Config.Name, d.Next, uint8(next.Kind)
+	}
+	return a
+}
+
+// raiseAndKeep makes the escalation and the dead letter of a directive.
+func (r *report) raiseAndKeep(t *txn, op *operation.Operation, f *directive.Facts, d *directive.Directive, a *operation.Answer) bool {
+	if d.Escalation != nil {
+		key, ok := t.raise(r.req.Namespace, escalation.Escalation{
+			Key: escalation.Key(r.claims.Operation), Type: d.Escalation.Type, Run: r.claims.Run, Operation: r.claims.Operation,
+			Target: r.claims.Target, Reason: string(d.Escalation.Reason),
+			Question: question(d.Escalation.Type, r.claims.Operation, r.claims.Target),
+		}, t.now)
+		if !ok {
+			return false
+		}
+		a.Escalation, op.Detail.Escalation = key, key
+	}
+	if d.Letter == nil || r.req.Envelope == nil {
+		return true
+	}
+	h, ok := t.want(letterKey(r.req.Namespace, r.claims.Operation), statestore.Write, 0)
+	if !ok {
+		return false
+	}
+	letter := deadletter.Put(record[deadletter.Letter](t, h), r.letter(op, f, d, a), t.now)
+	t.put(h, letter)
+	t.durable = true
+	a.Letter, op.Detail.Letter = deadletter.ID(r.claims.Operation), deadletter.ID(r.claims.Operation)
+	t.emit(Event{Kind: EventLetter, Namespace: r.req.Namespace, Name: a.Letter, At: t.now, Target: r.claims.Target, Reason: string(letter.Reason)})
+	return true
+}
+
+func (r *report) letter(op *operation.Operation, f *directive.Facts, d *directive.Directive, a *operation.Answer) deadletter.Letter {
+	return deadletter.Letter{
+		Operation: r.claims.Operation, Run: r.claims.Run, Task: op.Detail.Task, Target: r.claims.Target, Level: r.permit.Level,
+		Chain: op.Detail.Chain, Kind: deadletter.Replayable, Class: f.Verdict.Class, Reason: d.Letter.Reason, Rule: f.Verdict.Rule,
+		Certainty: f.Verdict.Certainty, Policy: d.Letter.Policy, Attempts: op.Attempts, Envelope: *r.req.Envelope,
+		Idempotency: uint8(op.Idempotency), IdempotencyKey: op.Detail.Key, Escalation: a.Escalation,
+		ReplayAfter: d.Letter.ReplayAfter, PolicyEpoch: r.epoch,
+	}
+}
+
+// question is what a person is asked, in one sentence.
+func question(kind escalation.Type, operation, target string) string {
+	switch kind {
+	case escalation.TypeAmbiguousOutcome:
+		return "Did operation " + quote(operation) + " take effect on " + quote(target) + ", and may it go on?"
+	case escalation.TypeAuthFailure:
+		return "Which credential should calls to " + quote(target) + " use? The present one is refused."
+	case escalation.TypeUnknownError:
+		return "What does the answer of " + quote(target) + " to operation " + quote(operation) + " mean?"
+	default:
+		return "May operation " + quote(operation) + " on " + quote(target) + " go on?"
+	}
+}
+
+// remember counts identical failures of a run; a success forgets them.
+func (r *report) remember(t *txn, detail *operation.Detail, v *classify.Verdict) bool {
+	if detail.Fingerprint == "" || r.claims.Run == "" || v.Class == classify.Aborted {
+		return true
+	}
+	h, ok := t.want(repeatKey(r.req.Namespace, r.claims.Run, detail.Fingerprint), statestore.Write, 0)
+	if !ok {
+		return false
+	}
+	old := record[Repeat](t, h)
+	switch {
+	case v.Class != classify.OK:
+		t.put(h, old.again(t.now))
+	case old != nil:
+		t.put(h, nil)
+	}
+	return true
+}
+
+// putControl stores the target's record if the report changed it, with its
+// history, and says so to those who watch.
+func (r *report) putControl(t *txn, b *ballot) error {
+	if !b.changed {
+		return nil
+	}
+	key := t.cmd.wants[r.own.control].key
+	_, held := t.want(key, statestore.Write, 0)
+	if !t.history(key, r.claims.Target, b.made) || !held {
+		return errNeed
+	}
+	t.put(r.own.control, b.control.Stamp(r.own.config, t.now))
+	if r.claims.Flags != 0 || len(b.made) > 0 || b.control.Cooldown.Remaining(t.now) >= durableCooldown {
+		t.durable = true
+	}
+	return nil
+}
+
+// durableCooldown is the length from which a cooldown survives a crash.
+const durableCooldown = 10 * time.Second
+
+// history appends transitions to a target's history and emits their events.
+func (t *txn) history(control statestore.Key, name string, made []transition) bool {
+	if len(made) == 0 {
+		return true
+	}
+	h, ok := t.want(statestore.Key{Kind: statestore.KindTransition, Namespace: control.Namespace, Name: control.Name}, statestore.Write, 0)
+	if !ok {
+		return false
+	}
+	t.put(h, record[History](t, h).with(made))
+	for _, m := range made {
+		t.emit(Event{
+			Kind: EventTransition, Namespace: control.Namespace, Name: control.Name, Target: name, At: m.At,
+			Transition: m, Reason: m.Cause.String(),
+		})
+	}
+	return true
+}
+
+// close ends the permit and stores the operation.
+func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, a *operation.Answer) {
+	p := *op.Permit
+	p.State = operation.PermitSettled
+	op.Permit, op.State, op.ReportHash = &p, d.State, r.req.Hash
+	op.Expires = t.now.Add(operation.Retention)
+	op.Detail.ResultRef = r.req.ResultRef
+	kept := *a
+	op.Answer = &kept
+	switch {
+	case d.State == operation.Succeeded && op.Idempotency == operation.Idempotent && op.Attempts == 1 && op.Detail.ReplayOf == "" && len(op.Detail.Lost) == 0:
+		if *a == plainSuccess() {
+			op.Answer = nil
+		}
+		op = op.Tombstone(t.now)
+	case d.State == operation.Succeeded && op.Idempotency != operation.Idempotent:
+		op.Expires = t.now.Add(r.own.config.IdempotencyTTL)
+	case op.Detail.Letter != "":
+		op.Expires = t.now.Add(deadletter.ReplayableRetention)
+	}
+	if op.Idempotency == operation.NonIdempotent || d.State == operation.Stopped || d.State == operation.Locked {
+		t.durable = true
+	}
+	t.put(r.op, op)
+}
+
+// late books the report of a permit that was lost and followed by another: its
+// money and its class count, its directive does not.
+func (r *report) late(t *txn, op *operation.Operation, b ballot, v *classify.Verdict) error {
+	if err := r.putControl(t, &b); err != nil {
+		return err
+	}
+	t.put(r.op, op)
+	r.result.Answer = answerOf(v)
+	r.result.Answer.Action = operation.Stop
+	if v.Class == classify.OK {
+		r.result.Answer.Action = operation.Continue
+	}
+	r.result.Answer.NotCounted = b.notCounted
+	r.finish(t, op, b.control)
+	return nil
+}
+
+// finish fills in what an answer shows besides the directive.
+func (r *report) finish(t *txn, op *operation.Operation, c target.Control) {
+	a := &r.result.Answer
+	r.result.Counted = a.NotCounted == ""
+	r.result.Breaker = BreakerView{
+		Target: r.claims.Target, Phase: c.Breaker.Phase, Generation: c.Breaker.Generation, Cause: c.Breaker.Cause, OpenedNow: a.Opened,
+	}
+	if a.NextTarget != "" {
+		r.result.Next = &NextLevel{Target: a.NextTarget, Level: a.NextLevel, Kind: kindOf(a.NextKind)}
+	}
+	if r.result.Run == nil {
+		r.result.Run = runView(t.derivedRuns(r.runs, len(r.path)), t.now)
+	}
+	id := decisionID{
+		method: methodReport, at: t.now, epoch: r.epoch, outcome: byte(a.Action),
+		reason: string(a.Reason), rule: a.Rule, blockedBy: a.RetryDenied, delay: a.Delay,
+	}
+	r.result.DecisionID = id.encode()
+}
+
+// finishWith adds what is left of the allowances.
+func (r *report) finishWith(t *txn, op *operation.Operation, c target.Control, f *directive.Facts) {
+	f.World.Levels[f.Level].Control = c
+	task := admit.TaskUsed(f.World, r.claims.Target)
+	if f.World.Task != nil && op.Detail != nil && op.Detail.Promised && r.result.Answer.Action == operation.Retry {
+		task++
+	}
+	cfg := f.World.Levels[f.Level].Config
+	r.result.Left = Allowances{
+		Attempts:   max(admit.Allowed(f.Query.MaxAttempts, cfg.Retry, f.Level)-op.Tried(f.Level), 0),
+		Task:       max(f.Query.TaskBudget-task, 0),
+		FleetMilli: admit.Available(f.World, f.Level),
+	}
+	r.result.Run = runView(f.World.Runs, t.now)
+	r.finish(t, op, c)
+}
+
+// released gives a permit back as if it had never been granted.
+func (r *report) released(t *txn, op *operation.Operation) error {
+	return releasePermit(t, r.req.Namespace, &returned{
+		op: r.op, runs: r.runs, depth: len(r.path), own: r.own, operation: op, permit: r.permit, newest: r.newest,
+		name: r.claims.Operation, hash: r.req.Hash,
+	}, func(c target.Control) {
+		r.result.Answer = operation.Answer{Reason: classify.ReasonReleased, Class: classify.Aborted, Action: operation.Stop}
+		r.finish(t, op, c)
+	})
+}

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// Bounds of the queue. A batch holds at most maxBatch commands; a few batches
+// may wait for each lane, reports and acquires apart.
+const (
+	maxBatch      = 512
+	waitingPerJob = 4 * maxBatch
+	maxRounds     = 24
+)
+
+// overloadDelay is what a caller is told to wait when the queue is full.
+const overloadDelay = 100 * time.Millisecond
+
+// committer groups commands into transactions (design §5). A caller that finds
+// a lane free runs its command on its own goroutine; commands that arrive in
+// the meantime form the next batch, and one of their callers runs it.
+type committer struct {
+	engine *Engine
+	lanes  int
+
+	mu      sync.Mutex
+	urgent  fifo
+	plain   map[string]*fifo // by namespace
+	ring    []string         // namespaces with plain commands, served in turn
+	turn    int
+	waiting int // plain commands
+	active  int // transactions in flight
+	held    map[statestore.Key]int
+	closed  bool
+	idle    chan struct{} // closed when the last transaction ended after close
+}
+
+type fifo struct{ items []*command }
+
+func (q *fifo) push(c *command) { q.items = append(q.items, c) }
+
+func (q *fifo) len() int { return len(q.items) }
+
+func newCommitter(e *Engine, lanes int) *committer {
+	return &committer{
+		engine: e, lanes: max(lanes, 1), plain: map[string]*fifo{},
+		held: map[statestore.Key]int{}, idle: make(chan struct{}),
+	}
+}
+
+// do runs a command and returns when it is committed, refused or failed.
+func (m *committer) do(c *command) error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return ErrUnavailable
+	}
+	if m.active < m.lanes && m.waiting == 0 && m.urgent.len() == 0 && !m.collides(c) {
+		m.active++
+		m.hold(c)
+		m.mu.Unlock()
+		c.batch = append(c.batch[:0], c)
+		m.lead(c)
+	} else if err := m.enqueue(c); err != nil {
+		m.mu.Unlock()
+		return err
+	} else {
+		m.mu.Unlock()
+	}
+	return m.await(c)
+}
+
+// enqueue adds a command to the queue, which is bounded.
+func (m *committer) enqueue(c *command) error {
+	limit := waitingPerJob * m.lanes
+	if (c.urgent && m.urgent.len() >= limit) || (!c.urgent && m.waiting >= limit) {
+		return &OverloadedError{Delay: overloadDelay}
+	}
+	m.add(c)
+	m.dispatch()
+	return nil
+}
+
+func (m *committer) add(c *command) {
+	if c.wake == nil {
+		c.wake = make(chan struct{}, 1)
+	}
+	c.queued = true
+	if c.urgent {
+		m.urgent.push(c)
+		return
+	}
+	q := m.plain[c.namespace]
+	if q == nil {
+		q = &fifo{}
+		m.plain[c.namespace] = q
+		m.ring = append(m.ring, c.namespace)
+	}
+	q.push(c)
+	m.waiting++
+}
+
+// await waits until the command is done, leading a batch if asked to. A caller
+// that gives up takes its command out of the queue; once the command is in a
+// batch the caller waits for its end, which is bounded by the store.
+func (m *committer) await(c *command) error {
+	gone := c.ctx.Done()
+	for !c.done {
+		select {
+		case <-c.wake:
+			if c.batch != nil {
+				m.lead(c)
+			}
+		case <-gone:
+			gone = nil
+			m.mu.Lock()
+			if c.queued {
+				c.queued = false // sealing skips it
+				m.mu.Unlock()
+				return context.Cause(c.ctx)
+			}
+			m.mu.Unlock()
+		}
+	}
+	return c.err
+}
+
+// lead runs the leader's batch, answers its members and hands the lane on.
+func (m *committer) lead(c *command) {
+	batch := c.batch
+	c.batch = nil
+	m.engine.execute(batch)
+	m.mu.Lock()
+	m.active--
+	for _, member := range batch {
+		m.unhold(member)
+		if member.again && member.rounds < maxRounds {
+			member.rounds++
+			m.urgentFirst(member)
+			continue
+		}
+		if member.again {
+			member.again, member.err = false, fmt.Errorf("%w: a command kept asking for more keys", ErrInternal)
+		}
+		member.done = true
+		if member != c {
+			member.wake <- struct{}{}
+		}
+	}
+	m.dispatch()
+	if m.closed && m.active == 0 {
+		select {
+		case <-m.idle:
+		default:
+			close(m.idle)
+		}
+	}
+	m.mu.Unlock()
+}
+
+// urgentFirst puts a command that needs more keys to the head of the queue.
+func (m *committer) urgentFirst(c *command) {
+	if c.wake == nil {
+		c.wake = make(chan struct{}, 1)
+	}
+	c.queued = true
+	m.urgent.items = append([]*command{c}, m.urgent.items...)
+}
+
+// dispatch starts as many batches as lanes are free. The caller holds mu.
+func (m *committer) dispatch() {
+	for m.active < m.lanes && (m.waiting > 0 || m.urgent.len() > 0) {
+		batch := m.seal()
+		if len(batch) == 0 {
+			return
+		}
+		m.active++
+		leader := batch[0]
+		leader.batch = batch
+		leader.wake <- struct{}{}
+	}
+}
+
+// seal takes the next batch: urgent commands first, then the namespaces in
+// turn. A command whose caller is gone is dropped, one that collides with a
+// transaction in flight stays.
+func (m *committer) seal() []*command {
+	batch := make([]*command, 0, min(maxBatch, m.waiting+m.urgent.len()))
+	batch = m.take(&m.urgent, batch, maxBatch)
+	for empty := 0; len(batch) < maxBatch && len(m.ring) > 0 && empty < len(m.ring); {
+		m.turn %= len(m.ring)
+		q := m.plain[m.ring[m.turn]]
+		share := max((maxBatch-len(batch))/len(m.ring), 1)
+		before := q.len()
+		taken := len(batch)
+		batch = m.take(q, batch, share)
+		m.waiting -= before - q.len()
+		if q.len() == 0 {
+			delete(m.plain, m.ring[m.turn])
+			m.ring = append(m.ring[:m.turn], m.ring[m.turn+1:]...)
+			continue
+		}
+		m.turn++
+		if len(batch) == taken {
+			empty++
+		} else {
+			empty = 0
+		}
+	}
+	for _, c := range batch {
+		m.hold(c)
+	}
+	return batch
+}
+
+// take moves up to n commands from a queue into the batch.
+func (m *committer) take(q *fifo, batch []*command, n int) []*command {
+	kept := q.items[:0]
+	for _, c := range q.items {
+		switch {
+		case !c.queued: // its caller has left
+		case c.ctx.Err() != nil && !c.again:
+			c.queued, c.done, c.err = false, true, context.Cause(c.ctx)
+			c.wake <- struct{}{}
+		case n <= 0 || m.collides(c):
+			kept = append(kept, c)
+		default:
+			c.queued = false
+			batch = append(batch, c)
+			n--
+		}
+	}
+	clear(q.items[len(kept):])
+	q.items = kept
+	return batch
+}
+
+// collides reports whether the command writes what a transaction in flight
+// writes. With one lane there is never one.
+func (m *committer) collides(c *command) bool {
+	if m.lanes == 1 {
+		return false
+	}
+	for _, w := range c.wants {
+		if w.mode == statestore.Write && m.held[w.key] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *committer) hold(c *command) {
+	if m.lanes == 1 {
+		return
+	}
+	for _, w := range c.wants {
+		if w.mode == statestore.Write {
+			m.held[w.key]++
+		}
+	}
+}
+
+func (m *committer) unhold(c *command) {
+	if m.lanes == 1 {
+		return
+	}
+	for _, w := range c.wants[:min(len(c.wants), len(c.entries))] {
+		if w.mode != statestore.Write {
+			continue
+		}
+		if m.held[w.key]--; m.held[w.key] <= 0 {
+			delete(m.held, w.key)
+		}
+	}
+}
+
+// close refuses new commands and waits for those under way.
+func (m *committer) close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	quiet := m.active == 0 && m.waiting == 0 && m.urgent.len() == 0
+	m.mu.Unlock()
+	if quiet {
+		return nil
+	}
+	select {
+	case <-m.idle:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// execute runs a batch in one transaction; a batch that the store rejects is
+// halved down to the command at fault.
+func (e *Engine) execute(batch []*command) {
+	t := &txn{engine: e}
+	entries := e.merge(batch)
+	// A transaction outlives its callers: the store bounds it.
+	err := e.store.Update(e.background, entries, func(now rules.Instant) (statestore.Durability, error) {
+		return e.applyAll(t, batch, now), nil
+	})
+	switch {
+	case err == nil:
+		e.committed(batch, entries)
+	case errors.Is(err, statestore.ErrRejected) && len(batch) > 1:
+		half := len(batch) / 2
+		e.execute(batch[:half])
+		e.execute(batch[half:])
+	default:
+		e.fail(batch, err)
+	}
+}
+
+// applyAll applies the commands in order to one working set.
+func (e *Engine) applyAll(t *txn, batch []*command, now rules.Instant) statestore.Durability {
+	e.tallies.mu.Lock()
+	defer e.tallies.mu.Unlock()
+	durability := statestore.Rebuildable
+	e.storeTime.Store(int64(now))
+	for _, c := range batch {
+		t.now = now
+		t.run(c)
+		if t.durable {
+			durability = statestore.Durable
+		}
+	}
+	return durability
+}
+
+// fail answers a batch that was not committed.
+func (e *Engine) fail(batch []*command, err error) {
+	out := fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if errors.Is(err, statestore.ErrUnknownOutcome) {
+		out = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	if errors.Is(err, statestore.ErrRejected) || errors.Is(err, statestore.ErrNotHeld) {
+		out = fmt.Errorf("%w: %w", ErrInternal, err)
+	}
+	for _, c := range batch {
+		c.again, c.err = false, out
+	}
+}
+
+// merge gives every command its entries; commands that name the same record
+// share one.
+func (e *Engine) merge(batch []*command) []*statestore.Entry {
+	if len(batch) == 1 {
+		return batch[0].alone()
+	}
+	total := 0
+	for _, c := range batch {
+		total += len(c.wants)
+	}
+	shared := make(map[statestore.Key]*statestore.Entry, total)
+	slab := make([]statestore.Entry, 0, total)
+	merged := make([]*statestore.Entry, 0, total)
+	for _, c := range batch {
+		c.entries = c.entries[:0]
+		for _, w := range c.wants {
+			entry := shared[w.key]
+			if entry == nil {
+				slab = append(slab, statestore.Entry{Key: w.key, Mode: w.mode, Depth: w.depth})
+				entry = &slab[len(slab)-1]
+				shared[w.key] = entry
+				merged = append(merged, entry)
+			}
+			if w.mode == statestore.Write || (w.mode == statestore.Try && entry.Mode == statestore.Read) {
+				entry.Mode, entry.Depth = w.mode, w.depth
+			}
+			c.entries = append(c.entries, entry)
+		}
+	}
+	return merged
+}
+
+// alone makes the entries of a batch of one.
+func (c *command) alone() []*statestore.Entry {
+	if cap(c.own) < len(c.wants) {
+		c.own = make([]statestore.Entry, len(c.wants)+2)
+	}
+	c.own = c.own[:len(c.wants)]
+	c.entries = c.entries[:0]
+	for i, w := range c.wants {
+		c.own[i] = statestore.Entry{Key: w.key, Mode: w.mode, Depth: w.depth}
+		c.entries = append(c.entries, &c.own[i])
+	}
+	return c.entries
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// drillStart is the instant at which every drill begins.
+const drillStart = rules.Instant(1_767_225_600_000_000) // 2026-01-01T00:00:00Z
+
+// drillLife is how long a drill namespace lives, in real time.
+const drillLife = time.Hour
+
+// maxAdvance bounds one AdvanceClock.
+const maxAdvance = 366 * 24 * time.Hour
+
+// StartDrill makes a namespace whose clock stands still until AdvanceClock
+// moves it.
+func (e *Engine) StartDrill(ctx context.Context) (*DrillView, error) {
+	if !e.allowDrills {
+		return nil, ErrDrillsOff
+	}
+	ns := drillPrefix + strings.ToLower(rand.Text())
+	entry := &statestore.Entry{Key: clockKey(ns), Mode: statestore.Write}
+	err := e.store.Update(ctx, []*statestore.Entry{entry}, func(now rules.Instant) (statestore.Durability, error) {
+		entry.Put(&Clock{Now: drillStart, EndsAt: now.Add(drillLife)})
+		return statestore.Rebuildable, nil
+	})
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return &DrillView{Namespace: ns, Now: drillStart}, nil
+}
+
+// tick moves a drill's clock to an instant.
+type tick struct{ to instant }
+
+func (w *tick) apply(t *txn) error {
+	h, ok := t.want(clockKey(t.cmd.namespace), statestore.Write, 0)
+	if !ok {
+		return errNeed
+	}
+	clock := *record[Clock](t, h)
+	clock.Now = max(clock.Now, w.to)
+	t.put(h, &clock)
+	return nil
+}
+
+// AdvanceClock moves a drill's clock on, and handles what falls due on the way
+// in the order in which it does, as if the clock stopped at each.
+func (e *Engine) AdvanceClock(ctx context.Context, ns string, d time.Duration) (*DrillView, error) {
+	if !isDrill(ns) {
+		return nil, ErrNotDrill
+	}
+	if d < 0 || d > maxAdvance {
+		return nil, &InvalidError{Field: "duration", Why: "it must be between 0 and 366 days"}
+	}
+	now, err := e.drillNow(ctx, ns)
+	if err != nil {
+		return nil, err
+	}
+	v := &DrillView{Namespace: ns, Now: now.Add(d)}
+	for {
+		due, err := e.store.Due(ctx, statestore.DueQuery{Namespace: ns, Until: v.Now, Limit: 1})
+		if err != nil {
+			return nil, storeError(err)
+		}
+		if len(due) == 0 {
+			break
+		}
+		if _, err := e.submit(ctx, ns, false, &tick{to: due[0].Due}, nil); err != nil {
+			return nil, err
+		}
+		if err := e.sweepOne(ctx, due[0].Key); err != nil {
+			return nil, err
+		}
+		v.Handled++
+	}
+	_, err = e.submit(ctx, ns, false, &tick{to: v.Now}, nil)
+	return v, err
+}
+
+// EndDrill drops a drill namespace with everything in it.
+func (e *Engine) EndDrill(ctx context.Context, ns string) error {
+	if _, err := e.drillNow(ctx, ns); err != nil || !isDrill(ns) {
+		return ErrNotDrill
+	}
+	for kind := range Kinds() {
+		if kind == statestore.KindClock {
+			continue
+		}
+		if err := e.dropAll(ctx, kind, ns); err != nil {
+			return err
+		}
+	}
+	e.forgetPolicy(ns)
+	e.quotas.forget(ns)
+	return e.dropAll(ctx, statestore.KindClock, ns)
+}
+
+func (e *Engine) dropAll(ctx context.Context, kind statestore.Kind, ns string) error {
+	for {
+		page, err := e.store.List(ctx, statestore.Query{Kind: kind, Namespace: ns, Limit: maxPage})
+		if err != nil {
+			return storeError(err)
+		}
+		if len(page.Rows) == 0 {
+			return nil
+		}
+		entries := make([]*statestore.Entry, 0, len(page.Rows))
+		for _, row := range page.Rows {
+			entries = append(entries, &statestore.Entry{
+				Key: statestore.Key{Kind: kind, Namespace: ns, Name: row.Name}, Mode: statestore.Write,
+			})
+		}
+		err = e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
+			for _, entry := range entries {
+				entry.Put(nil)
+			}
+			return statestore.Rebuildable, nil
+		})
+		if err != nil {
+			return storeError(err)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine applies the rules to records inside store transactions. It
+// groups commands into commits, asks for the keys that they need, and answers
+// each caller only after the commit (design §5). It knows no wire type and no
+// driver.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/resilienced/resilienced/policy"
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// Config assembles an engine. Store is required.
+type Config struct {
+	Store  statestore.Store
+	Logger *slog.Logger // nil: nothing is logged
+	// AllowDrills lets StartDrill make namespaces with a virtual clock.
+	AllowDrills bool
+	// OnEvent is called after the commit with every event, in the order of
+	// each record. It must be quick and must not call the engine. May be nil.
+	OnEvent func(Event)
+	// NoSweeper leaves due work to reads and to Sweep, for tests.
+	NoSweeper bool
+}
+
+// Engine is safe for use by many goroutines. Close it before its store.
+type Engine struct {
+	store       statestore.Store
+	log         *slog.Logger
+	allowDrills bool
+	onEvent     func(Event)
+
+	background context.Context //nolint:containedctx // the life of the engine itself
+	stop       context.CancelFunc
+	loops      sync.WaitGroup
+
+	commits   *committer
+	permits   *permitIDs
+	policies  atomic.Pointer[policySet]
+	applying  sync.Mutex // one policy load at a time
+	tallies   *tallies
+	quotas    *quotas
+	paths     *paths
+	decisions *decisionLog
+	watchers  *watchers
+	storeTime atomic.Int64
+}
+
+// New opens an engine over a store: it reads or makes the permit key, reads
+// the policy, and starts the sweeper.
+func New(ctx context.Context, c Config) (*Engine, error) {
+	if c.Store == nil {
+		return nil, errors.New("engine: a store is required")
+	}
+	log := c.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		store: c.Store, log: log, allowDrills: c.AllowDrills, onEvent: c.OnEvent,
+		tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
+	}
+	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
+	e.commits = newCommitter(e, c.Store.Lanes())
+	e.quotas = newQuotas(c.Store)
+	e.policies.Store(&policySet{file: policy.Default()})
+	e.decisions = newDecisionLog()
+	if err := e.open(ctx); err != nil {
+		e.stop()
+		return nil, err
+	}
+	e.loops.Go(e.flushLoop)
+	if !c.NoSweeper {
+		e.loops.Go(e.sweepLoop)
+	}
+	return e, nil
+}
+
+func (e *Engine) open(ctx context.Context) error {
+	key, err := e.permitKey(ctx)
+	if err != nil {
+		return fmt.Errorf("engine: permit key: %w", err)
+	}
+	e.permits = newPermitIDs(key)
+	now, err := e.store.Now(ctx)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	e.storeTime.Store(int64(now))
+	if err := e.loadPolicies(ctx); err != nil {
+		return fmt.Errorf("engine: policy: %w", err)
+	}
+	return nil
+}
+
+// Close refuses new commands, waits for those under way and for what is to be
+// flushed, and stops the loops. It does not close the store.
+func (e *Engine) Close(ctx context.Context) error {
+	e.stop()
+	e.loops.Wait()
+	e.flush(context.WithoutCancel(ctx))
+	return e.commits.close(ctx)
+}
+
+// submit runs a piece of work as a command of its namespace.
+func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w work, plan func(*command)) (*command, error) {
+	c := &command{ctx: ctx, namespace: namespace, urgent: urgent, work: w}
+	e.planClock(c)
+	if plan != nil {
+		plan(c)
+	}
+	return c, e.commits.do(c)
+}
+
+// committed publishes what a batch did.
+func (e *Engine) committed(batch []*command, entries []*statestore.Entry) {
+	e.quotas.settle(entries)
+	for _, c := range batch {
+		if c.err != nil || c.again {
+			continue
+		}
+		if len(c.tallies) > 0 {
+			e.tallies.apply(c.tallies)
+		}
+		for _, event := range c.events {
+			e.publish(event)
+		}
+	}
+}
+
+// now is the store's time as last seen; for views that need no transaction.
+func (e *Engine) now(ctx context.Context, namespace string) (rules.Instant, error) {
+	if isDrill(namespace) {
+		return e.drillNow(ctx, namespace)
+	}
+	return e.store.Now(ctx)
+}
+
+// get reads one record as its type, and the time of its namespace.
+func get[T any](ctx context.Context, e *Engine, k statestore.Key) (*T, rules.Instant, error) {
+	r, now, err := e.store.Get(ctx, k)
+	if err != nil {
+		return nil, 0, storeError(err)
+	}
+	if isDrill(k.Namespace) {
+		if now, err = e.drillNow(ctx, k.Namespace); err != nil {
+			return nil, 0, err
+		}
+	}
+	typed, _ := r.(*T)
+	return typed, now, nil
+}
+
+// storeError says of a failed read what callers can act on.
+func storeError(err error) error {
+	if errors.Is(err, statestore.ErrBadCursor) {
+		return &InvalidError{Field: "page_token", Why: "it is not a token of this list; start again without one"}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// idempotent reports whether an operation may be made twice.
+func idempotent(mode operation.Idempotency) bool { return mode != operation.NonIdempotent }

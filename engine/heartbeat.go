@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+
+	"github.com/resilienced/resilienced/rules/admit"
+	"github.com/resilienced/resilienced/rules/budget"
+	"github.com/resilienced/resilienced/rules/limit"
+	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// heartbeat is the command of one Heartbeat.
+type heartbeat struct {
+	engine *Engine
+	ns     string
+	claims *claims
+	path   []string
+	op     int
+	runs   int
+	result HeartbeatResult
+}
+
+// Heartbeat extends a permit's lease by its length, up to the policy's
+// max_hold. After the lease has ended it fails with ErrLeaseLost and revives
+// nothing.
+func (e *Engine) Heartbeat(ctx context.Context, ns, permitID string, fence uint64) (*HeartbeatResult, error) {
+	c, err := e.claimsFor(ns, permitID, fence)
+	if err != nil {
+		return nil, err
+	}
+	h := &heartbeat{engine: e, ns: ns, claims: c}
+	if c.Run != "" {
+		if h.path, err = e.path(ctx, ns, c.Run); err != nil {
+			return nil, err
+		}
+	}
+	_, err = e.submit(ctx, ns, true, h, func(cmd *command) {
+		for i, run := range h.path {
+			if k := cmd.key(runKey(ns, run), statestore.Write, uint8(i)); i == 0 {
+				h.runs = k
+			}
+		}
+		h.op = cmd.key(operationKey(ns, c.Operation), statestore.Write, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &h.result, nil
+}
+
+func (h *heartbeat) apply(t *txn) error {
+	h.result = HeartbeatResult{}
+	op := record[operation.Operation](t, h.op)
+	if op == nil || op.Permit == nil || op.Permit.Fence != h.claims.Fence || !op.Live(t.now) {
+		return ErrLeaseLost
+	}
+	p := *op.Permit
+	expires := max(min(t.now.Add(p.Lease), p.HoldUntil), p.Expires)
+	cfg := h.engine.policies.Load().of(h.ns).Target(p.Target)
+	runs := t.derivedRuns(h.runs, len(h.path))
+	if expires != p.Expires {
+		own := t.heldLevel(cfg, &p)
+		if t.missing {
+			return errNeed
+		}
+		h.renewHold(t, &own, &p, expires)
+		from := p.Account
+		p.Expires, p.Account = expires, account(cfg, expires)
+		for i, run := range runs {
+			if run != nil {
+				runs[i] = run.Move(p.Reserved, from, p.Account, t.now)
+				t.put(h.runs+i, runs[i])
+			}
+		}
+		next := *op
+		next.Permit = &p
+		t.put(h.op, &next)
+		t.durable = p.Slot || p.Probe || len(runs) > 0
+	}
+	h.result.Lease, h.result.Every = p.Expires.Until(t.now), p.Lease/heartbeats
+	if blocker, state := budget.Blocker(runs, t.now); blocker != nil {
+		h.result.Cancel, h.result.CancelReason = true, runReason(state)
+	}
+	return nil
+}
+
+// renewHold moves the end of the slot or probe that the permit holds.
+func (h *heartbeat) renewHold(t *txn, own *levelKeys, p *operation.Permit, expires instant) {
+	if !p.Slot && !p.Probe {
+		return
+	}
+	c := t.control(own)
+	c.Slots, _ = limit.Renew(c.Slots, h.claims.Operation, p.Fence, expires)
+	if c.Breaker.HasProbe(h.claims.Operation, p.Fence) {
+		c.Breaker = c.Breaker.RenewProbe(h.claims.Operation, p.Fence, expires)
+	}
+	t.put(own.control, c.Stamp(own.config, t.now))
+}
+
+// runReason names why a run grants nothing any more.
+func runReason(s budget.State) admit.Reason {
+	switch s {
+	case budget.Stopped:
+		return admit.RunStopped
+	case budget.Completed:
+		return admit.RunCompleted
+	case budget.Exhausted, budget.Active, budget.Pressure:
+	}
+	return admit.RunExhausted
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"hash/fnv"
+	"strconv"
+	"sync"
+
+	"github.com/resilienced/resilienced/rules/budget"
+	"github.com/resilienced/resilienced/rules/limit"
+	"github.com/resilienced/resilienced/rules/target"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// sep joins the parts of a record's name; no name that a caller gives may hold
+// a control character.
+const sep = "\x1f"
+
+func runKey(ns, run string) statestore.Key {
+	return statestore.Key{Kind: statestore.KindRun, Namespace: ns, Name: run}
+}
+
+func operationKey(ns, operation string) statestore.Key {
+	return statestore.Key{Kind: statestore.KindOperation, Namespace: ns, Name: operation}
+}
+
+func taskKey(ns, run, task string) statestore.Key {
+	return statestore.Key{Kind: statestore.KindTask, Namespace: ns, Name: run + sep + task}
+}
+
+func repeatKey(ns, run, fingerprint string) statestore.Key {
+	return statestore.Key{Kind: statestore.KindRepeat, Namespace: ns, Name: run + sep + fingerprint}
+}
+
+// controlKey names a target's control record; one for each credential if the
+// policy says so.
+func controlKey(ns string, cfg *target.Config, credential string) statestore.Key {
+	name := cfg.Name
+	if cfg.PerCredential && credential != "" {
+		name += sep + credential
+	}
+	return statestore.Key{Kind: statestore.KindTarget, Namespace: ns, Name: name}
+}
+
+// cooldownKey names the record that holds a cooldown which several targets
+// share by their scope.
+func cooldownKey(ns string, cfg *target.Config) (statestore.Key, bool) {
+	k := statestore.Key{Kind: statestore.KindTarget, Namespace: ns}
+	switch {
+	case cfg.Limit.Scope == limit.ScopeCredential && cfg.Credential != "":
+		k.Name = sep + "credential" + sep + cfg.Credential
+	case cfg.Limit.Scope == limit.ScopeProvider && cfg.Provider != "":
+		k.Name = sep + "provider" + sep + cfg.Provider
+	default:
+		return k, false
+	}
+	return k, true
+}
+
+// operationFor names the operation of a call that brought no name. It follows
+// from the request id, so that a repeat finds it.
+func operationFor(requestID string) string {
+	if requestID == "" {
+		requestID = rand.Text()
+	}
+	return "op-" + requestID
+}
+
+// reporterID shortens a reporter's name; zero is an unnamed reporter.
+func reporterID(name string) uint64 {
+	if name == "" {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write([]byte(name)) //nolint:errcheck,revive // a hash does not fail
+	return max(h.Sum64(), 1)
+}
+
+func quote(s string) string { return strconv.Quote(s) }
+
+// maxPaths bounds the remembered run trees.
+const maxPaths = 100_000
+
+// paths remembers the ancestors of runs, which never change.
+type paths struct {
+	mu   sync.RWMutex
+	know map[statestore.Key][]string
+}
+
+func newPaths() *paths { return &paths{know: map[statestore.Key][]string{}} }
+
+func (p *paths) get(k statestore.Key) []string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.know[k]
+}
+
+func (p *paths) put(k statestore.Key, path []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.know) >= maxPaths {
+		clear(p.know)
+	}
+	p.know[k] = path
+}
+
+// path returns the run ids from the root to a run.
+func (e *Engine) path(ctx context.Context, ns, run string) ([]string, error) {
+	k := runKey(ns, run)
+	if path := e.paths.get(k); path != nil {
+		return path, nil
+	}
+	r, _, err := e.store.Get(ctx, k)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	stored, ok := r.(*budget.Run)
+	if !ok {
+		return nil, ErrRunUnknown
+	}
+	e.paths.put(k, stored.Path)
+	return stored.Path, nil
+}

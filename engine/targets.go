@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/resilienced/resilienced/policy"
+	"github.com/resilienced/resilienced/rules/breaker"
+	"github.com/resilienced/resilienced/rules/target"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// GetTarget reads a target. One that nobody has used reads as a fresh one.
+func (e *Engine) GetTarget(ctx context.Context, ns, name, credential string) (*TargetView, error) {
+	cfg := e.policies.Load().of(ns).Target(name)
+	stored, now, err := get[target.Control](ctx, e, controlKey(ns, cfg, credential))
+	if err != nil {
+		return nil, err
+	}
+	if stored == nil {
+		stored = &target.Control{}
+	}
+	past, _, err := get[History](ctx, e, statestore.Key{
+		Kind: statestore.KindTransition, Namespace: ns, Name: controlKey(ns, cfg, credential).Name,
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now}
+	var made []breaker.Transition
+	v.Control, made = stored.Derive(cfg, now)
+	v.Transitions = past.with(made).Transitions
+	slices.Reverse(v.Transitions)
+	v.Cooldown = v.Control.Cooldown
+	if shared, ok := cooldownKey(ns, cfg); ok {
+		common, _, err := get[target.Control](ctx, e, shared)
+		if err != nil {
+			return nil, err
+		}
+		if common != nil {
+			v.Cooldown = common.Cooldown
+		}
+	}
+	tally, err := e.readTally(ctx, ns, name)
+	if err != nil {
+		return nil, err
+	}
+	v.Window = tally.Counts(cfg, v.Control.Breaker.Generation, now)
+	v.FleetMilli = cfg.Retry.Available(tally.Deposits, v.Control.Withdrawals, now)
+	return v, nil
+}
+
+// readTally copies a target's tally.
+func (e *Engine) readTally(ctx context.Context, ns, name string) (*target.Tally, error) {
+	if isDrill(ns) {
+		stored, _, err := get[target.Tally](ctx, e, tallyKey(ns, name))
+		if stored == nil {
+			stored = &target.Tally{}
+		}
+		return stored, err
+	}
+	e.tallies.mu.Lock()
+	defer e.tallies.mu.Unlock()
+	if t := e.tallies.at(tallyKey(ns, name)); t != nil {
+		return t.Clone(), nil
+	}
+	return &target.Tally{}, nil
+}
+
+// targetNames are the targets that a namespace has used or that its policy
+// names.
+func (e *Engine) targetNames(ctx context.Context, ns string) ([]string, error) {
+	names := e.policies.Load().of(ns).TargetNames()
+	for _, kind := range [...]statestore.Kind{statestore.KindTarget, statestore.KindTally} {
+		q := statestore.Query{Kind: kind, Namespace: ns, Limit: maxPage}
+		for len(names) < maxScan {
+			page, err := e.store.List(ctx, q)
+			if err != nil {
+				return nil, storeError(err)
+			}
+			for _, row := range page.Rows {
+				if !strings.Contains(row.Name, sep) {
+					names = append(names, row.Name)
+				}
+			}
+			if q.After = page.Cursor; q.After == "" {
+				break
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// ListTargets returns the targets of a namespace by name. State is a
+// breaker.Phase plus one.
+func (e *Engine) ListTargets(ctx context.Context, q *ListQuery) (Page[*TargetView], error) {
+	names, err := e.targetNames(ctx, q.Namespace)
+	if err != nil {
+		return Page[*TargetView]{}, err
+	}
+	size := min(max(q.PageSize, 0), maxPage)
+	if size == 0 {
+		size = defaultPage
+	}
+	page := Page[*TargetView]{}
+	for _, name := range names {
+		if name <= q.PageToken || !strings.HasPrefix(name, q.Prefix) {
+			continue
+		}
+		if len(page.Items) == size {
+			page.Next = page.Items[size-1].Name
+			break
+		}
+		v, err := e.GetTarget(ctx, q.Namespace, name, "")
+		if err != nil {
+			return page, err
+		}
+		if q.State == 0 || uint8(v.Control.Breaker.Phase)+1 == q.State {
+			page.Items = append(page.Items, v)
+		}
+	}
+	return page, nil
+}
+
+// WatchTargets sends every target once and then each one whose breaker
+// changed, until ctx ends. A reader that is slow gets the newest state of a
+// target and not each one in between.
+func (e *Engine) WatchTargets(ctx context.Context, ns, prefix string, send func(v *TargetView, snapshot bool) error) error {
+	wake, stop := e.watchers.watch(EventTransition, ns)
+	defer stop()
+	sent := map[string]uint64{}
+	for first := true; ; first = false {
+		names, err := e.targetNames(ctx, ns)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(name, prefix) {
+				continue
+			}
+			v, err := e.GetTarget(ctx, ns, name, "")
+			if err != nil {
+				return err
+			}
+			if last, seen := sent[name]; seen && last == v.Control.Breaker.Generation {
+				continue
+			}
+			sent[name] = v.Control.Breaker.Generation
+			if err := send(v, first); err != nil {
+				return err
+			}
+		}
+		if err := e.waitUntil(ctx, wake, nil, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// SetBreaker puts a target's breaker under an operator's hand, or back.
+func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*TargetView, error) {
+	cfg := e.policies.Load().of(req.Namespace).Target(req.Target)
+	key := controlKey(req.Namespace, cfg, req.Credential)
+	control := 0
+	type done struct{}
+	w := &once[done]{method: "SetBreaker", requestID: req.RequestID, hash: req.Hash}
+	w.body = func(t *txn) (*done, error) {
+		c := t.control(&levelKeys{config: cfg, control: control})
+		var made *transition
+		if req.Mode == breaker.Closed {
+			c.Breaker, made = c.Breaker.Reset(t.now)
+		} else {
+			until := instant(0)
+			if req.TTL > 0 {
+				until = t.now.Add(req.TTL)
+			}
+			c.Breaker, made = c.Breaker.Force(req.Mode, until, req.Actor, req.Reason, t.now)
+		}
+		if !t.history(key, req.Target, []transition{*made}) {
+			return nil, errNeed
+		}
+		t.put(control, c.Stamp(cfg, t.now))
+		t.durable = true
+		return &done{}, nil
+	}
+	if _, err := runOnce(ctx, e, req.Namespace, w, func(c *command) { control = c.key(key, statestore.Write, 0) }); err != nil {
+		return nil, err
+	}
+	return e.GetTarget(ctx, req.Namespace, req.Target, req.Credential)
+}
+
+// ExplainTarget says which numbers hold for a target and where each is from.
+func (e *Engine) ExplainTarget(_ context.Context, ns, name string) ([]policy.Setting, *target.Config, error) {
+	p := e.policies.Load().of(ns)
+	return p.Explain(name), p.Target(name), nil
+}
