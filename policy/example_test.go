@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/resilienced/resilienced/rules/fallback"
+	"github.com/resilienced/resilienced/rules/limit"
+)
+
+// read reads one of the policies that come with the product.
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "deploy", "policies", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func example(t *testing.T) *Policy {
+	t.Helper()
+	p, err := Parse("example.yaml", read(t, "example.yaml"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestExample(t *testing.T) {
+	p := example(t)
+	c := p.Target("openai/gpt-large")
+	if c.Kind != "llm" || c.Limit.Concurrency != 64 || c.Limit.Scope != limit.ScopeCredential || *c.Price.Output != 10_000_000 ||
+		c.Retry.TaskBudget != 3 || len(c.Rules) != 2 || c.DryBreaker {
+		t.Errorf("openai/gpt-large is %+v", c)
+	}
+	for name, kind := range map[string]string{
+		"openai/other": "llm", "tool/search": "fast", "tool/x": "tool", "tool/transfer_funds": "action", "judge/x": "strict", "x": "default",
+	} {
+		if got := p.Target(name).Kind; got != kind {
+			t.Errorf("kind of %s is %s, want %s", name, got, kind)
+		}
+	}
+	if c := p.Target("local/llama"); *c.Price.PerCall != 0 || c.Price.Currency != "USD" {
+		t.Errorf("price of local/llama is %+v", c.Price)
+	}
+	if c := p.Target("judge/x"); !c.DryRetry || c.Breaker.ConsecutiveFailures != 3 {
+		t.Errorf("judge/x is %+v", c)
+	}
+	answer, ok := p.Chain("answer")
+	if !ok || len(answer.Levels) != 4 || *answer.ContentPolicy != 2 || answer.Levels[3].Kind != fallback.SelfHosted {
+		t.Errorf("answer is %+v", answer)
+	}
+	d := p.RunDefaults()
+	if *d.Caps.Cost != 5_000_000 || d.Caps.Tokens != nil || *d.Caps.WallMS != (24*time.Hour).Milliseconds() {
+		t.Errorf("run defaults are %+v", d)
+	}
+	if !slices.Equal(p.TargetNames(), []string{"openai/gpt-large", "tool/search", "tool/transfer_funds"}) {
+		t.Errorf("target names are %v", p.TargetNames())
+	}
+	if !bytes.Equal(p.Source(), read(t, "example.yaml")) || len(p.Hash()) != 64 || p.Hash() == Default().Hash() {
+		t.Error("Source or Hash is wrong")
+	}
+}
+
+// The example is normative for the shape: it has every field.
+func TestExampleHasEveryField(t *testing.T) {
+	var root struct {
+		Targets        []yaml.Node
+		Defaults       yaml.Node
+		Runs, Quotas   yaml.Node
+		Classification []yaml.Node
+		Chains         map[string]yaml.Node
+		Rest           map[string]any `yaml:",inline"`
+	}
+	if err := yaml.Load(read(t, "example.yaml"), &root); err != nil {
+		t.Fatal(err)
+	}
+	d := newDecoder("example.yaml")
+	p := Default()
+	first := place{extra: []extraKey{{"match", ignore}, {"preset", ignore}, {"kind", ignore}, {"classification", func(n *yaml.Node, _ string) {
+		hasAll(t, d, ruleSchema(), n.Content[0], place{})
+	}}}}
+	said := p.schema.read(d, &root.Targets[0], first)
+	said = append(said, p.schema.read(d, &root.Defaults, place{})...)
+	missing(t, p.schema, said)
+	hasAll(t, d, runSchema(), &root.Runs, place{})
+	chain := root.Chains["answer"]
+	hasAll(t, d, chainSchema(), &chain, place{extra: []extraKey{{"levels", func(n *yaml.Node, _ string) {
+		hasAll(t, d, levelSchema(), n.Content[0], place{})
+	}}}})
+	for _, key := range []string{"targets", "runs", "operations", "namespaces"} {
+		if !has(&root.Quotas, key) {
+			t.Errorf("quotas has no %s", key)
+		}
+	}
+	for _, key := range []string{"version", "unknown_targets", "dry_run"} {
+		if _, ok := root.Rest[key]; !ok {
+			t.Errorf("%s is missing", key)
+		}
+	}
+}
+
+func ignore(*yaml.Node, string) {}
+
+func hasAll[T any](t *testing.T, d *decoder, s *schema[T], n *yaml.Node, in place) {
+	t.Helper()
+	missing(t, s, s.read(d, n, in))
+}
+
+func missing[T any](t *testing.T, s *schema[T], said []setting[T]) {
+	t.Helper()
+	for _, f := range s.fields {
+		if !slices.ContainsFunc(said, func(s setting[T]) bool { return s.field.path == f.path }) {
+			t.Errorf("the example does not say %s", f.path)
+		}
+	}
+}
+
+func TestMinimal(t *testing.T) {
+	p, err := Parse("minimal.yaml", read(t, "minimal.yaml"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, kind := range map[string]string{"llm/x": "llm", "tool/x": "tool", "pay/x": "action"} {
+		if got := p.Target(name).Kind; got != kind {
+			t.Errorf("kind of %s is %s, want %s", name, got, kind)
+		}
+	}
+}
+
+func ExampleParse() {
+	p, err := Parse("policy.yaml", []byte(`
+version: 1
+targets:
+  - {match: "tool/*", preset: tool, call_timeout: 5s}
+`), Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range p.Explain("tool/search")[:5] {
+		fmt.Printf("%s = %s (%s)\n", s.Field, s.Value, s.Source)
+	}
+	_, err = Parse("policy.yaml", []byte("version: 1\ntargets: [{match: x, preset: lmm}]"), Options{})
+	fmt.Println(err)
+	// Output:
+	// match = tool/* (policy.yaml:4)
+	// preset = tool (policy.yaml:4)
+	// kind = tool (policy.yaml:4)
+	// idempotent = true (kind tool)
+	// call_timeout = 5s (policy.yaml:4)
+	// policy.yaml:2:30: targets[0].preset: "lmm" is not known; did you mean "llm"?
+}
