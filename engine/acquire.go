@@ -36,7 +36,18 @@ type acquire struct {
 	task   int // -1: the operation is its own
 	repeat int // -1: no fingerprint
 
-	result AcquireResult
+	result *AcquireResult
+	cmd    command
+	world  admit.World
+	query  admit.Query
+	room   chainRoom
+}
+
+// chainRoom is room for the common case: a single target and a run or two.
+type chainRoom struct {
+	keys   [1]levelKeys
+	levels [1]admit.Level
+	runs   [2]*budget.Run
 }
 
 // levelKeys are the handles of one level of a chain.
@@ -54,12 +65,15 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
 		return nil, err
 	}
-	a := &acquire{req: req, random: rand.Uint64()}
+	a := e.acquires.Get().(*acquire) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	defer e.endAcquire(a)
+	a.req, a.random, a.result = req, rand.Uint64(), &AcquireResult{}
 	if err := e.prepareAcquire(ctx, a); err != nil {
 		return nil, err
 	}
-	_, err := e.submit(ctx, req.Namespace, false, a, a.plan)
-	if err != nil {
+	a.cmd.begin(ctx, e, req.Namespace, false, a)
+	a.plan(&a.cmd)
+	if err := e.commits.do(&a.cmd); err != nil {
 		return nil, err
 	}
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
@@ -67,7 +81,19 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 		return nil, context.Cause(ctx)
 	}
 	e.logAcquire(a)
-	return &a.result, nil
+	return a.result, nil
+}
+
+// endAcquire makes the command ready for its next use, unless its caller left
+// it in the queue.
+func (e *Engine) endAcquire(a *acquire) {
+	if !a.cmd.done {
+		return
+	}
+	body, wake := a.cmd.body, a.cmd.wake
+	*a = acquire{}
+	a.cmd.body, a.cmd.wake = body, wake
+	e.acquires.Put(a)
 }
 
 // prepareAcquire resolves what needs no transaction: the policy, the chain,
@@ -104,13 +130,16 @@ func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
 // plan names the records that an Acquire starts with.
 func (a *acquire) plan(c *command) {
 	ns := a.req.Namespace
-	c.wants = slices.Grow(c.wants, 4+len(a.path)+2*len(a.chain.Levels))
+	c.wants = slices.Grow(c.wants, 3+len(a.path)+len(a.chain.Levels))
 	for i, run := range a.path {
 		if h := c.key(runKey(ns, run), statestore.Write, uint8(i)); i == 0 {
 			a.runs = h
 		}
 	}
-	a.levels = make([]levelKeys, len(a.chain.Levels))
+	a.levels = a.room.keys[:]
+	if len(a.chain.Levels) > 1 {
+		a.levels = make([]levelKeys, len(a.chain.Levels))
+	}
 	for i, l := range a.chain.Levels {
 		a.levels[i] = planLevel(c, ns, a.policy.Target(l.Target), a.req.Credential)
 	}
@@ -144,18 +173,18 @@ func planLevel(c *command, ns string, cfg *target.Config, credential string) lev
 }
 
 func (a *acquire) apply(t *txn) error {
-	a.result = AcquireResult{Now: t.now}
+	*a.result = AcquireResult{Now: t.now}
 	op, repeated, err := a.operation(t)
 	if err != nil || repeated {
 		return err
 	}
-	w := a.world(t, op)
+	w := a.look(t, op)
 	for _, run := range w.Runs {
 		if run == nil {
 			return ErrRunUnknown
 		}
 	}
-	q := a.query(op)
+	q := a.ask(op)
 	if refused := a.refusedByPolicy(t, op); refused != nil {
 		a.answer(t, refused, w)
 		return nil
@@ -191,28 +220,30 @@ func (a *acquire) operation(t *txn) (*operation.Operation, bool, error) {
 // refusedByPolicy is what stands before every rule: a target that the policy
 // does not know, and quotas.
 func (a *acquire) refusedByPolicy(t *txn, op *operation.Operation) *admit.Decision {
-	d := &admit.Decision{Outcome: admit.Denied, Action: operation.Stop}
+	refuse := func(r admit.Reason, rule, blocker string) *admit.Decision {
+		return &admit.Decision{
+			Outcome: admit.Denied, Action: operation.Stop, Reason: r, Rule: rule, BlockedBy: blocker, Terminal: r == admit.TargetUnknown,
+		}
+	}
 	if a.req.Chain == "" && a.policy.UnknownTargetsDenied() && !a.policy.Named(a.req.Target) {
-		d.Reason, d.Rule, d.BlockedBy, d.Terminal = admit.TargetUnknown, "unknown_targets", a.req.Target, true
-		return d
+		return refuse(admit.TargetUnknown, "unknown_targets", a.req.Target)
 	}
 	limits := a.policy.Quotas()
 	if op == nil && !t.engine.quotas.spare(a.req.Namespace, statestore.KindOperation, limits) {
-		d.Reason, d.Rule, d.BlockedBy = admit.Quota, "quotas.operations", a.req.Namespace
-		return d
+		return refuse(admit.Quota, "quotas.operations", a.req.Namespace)
 	}
 	if tallies := t.engine.tallies; limits.Targets > 0 && !isDrill(a.req.Namespace) &&
 		tallies.at(a.levels[0].tallyKey) == nil && tallies.count[a.req.Namespace] >= limits.Targets {
-		d.Reason, d.Rule, d.BlockedBy = admit.Quota, "quotas.targets", a.req.Namespace
-		return d
+		return refuse(admit.Quota, "quotas.targets", a.req.Namespace)
 	}
 	return nil
 }
 
-// world gathers what the rules look at, derived to now.
-func (a *acquire) world(t *txn, op *operation.Operation) *admit.World {
-	w := &admit.World{Now: t.now, Chain: a.chain, Op: op, Levels: t.levels(a.chain, a.levels)}
-	w.Runs = t.derivedRuns(a.runs, len(a.path))
+// look gathers what the rules look at, derived to now.
+func (a *acquire) look(t *txn, op *operation.Operation) *admit.World {
+	w := &a.world
+	*w = admit.World{Now: t.now, Chain: a.chain, Op: op, Levels: t.levels(a.chain, a.levels, a.room.levels[:])}
+	w.Runs = t.derivedRuns(a.runs, len(a.path), a.room.runs[:])
 	if a.task >= 0 {
 		if w.Task = record[retry.Task](t, a.task); w.Task == nil {
 			w.Task = &retry.Task{}
@@ -225,8 +256,11 @@ func (a *acquire) world(t *txn, op *operation.Operation) *admit.World {
 }
 
 // levels derives every level of a chain.
-func (t *txn) levels(chain *fallback.Chain, keys []levelKeys) []admit.Level {
-	levels := make([]admit.Level, len(keys))
+func (t *txn) levels(chain *fallback.Chain, keys []levelKeys, levels []admit.Level) []admit.Level {
+	if len(keys) > len(levels) {
+		levels = make([]admit.Level, len(keys))
+	}
+	levels = levels[:len(keys)]
 	for i := range keys {
 		k := &keys[i]
 		l := &levels[i]
@@ -254,12 +288,16 @@ func (t *txn) control(k *levelKeys) target.Control {
 }
 
 // derivedRuns reads a run and its ancestors, derived to now, root first.
-func (t *txn) derivedRuns(root, n int) []*budget.Run {
+func (t *txn) derivedRuns(root, n int, runs []*budget.Run) []*budget.Run {
 	if n == 0 {
 		return nil
 	}
-	runs := make([]*budget.Run, n)
+	if n > len(runs) {
+		runs = make([]*budget.Run, n)
+	}
+	runs = runs[:n]
 	for i := range runs {
+		runs[i] = nil
 		if stored := record[budget.Run](t, root+i); stored != nil {
 			runs[i] = stored.Derive(t.now)
 		}
@@ -267,10 +305,11 @@ func (t *txn) derivedRuns(root, n int) []*budget.Run {
 	return runs
 }
 
-// query fills the policy's numbers into what the caller asked.
-func (a *acquire) query(op *operation.Operation) *admit.Query {
+// ask fills the policy's numbers into what the caller asked.
+func (a *acquire) ask(op *operation.Operation) *admit.Query {
 	base := a.levels[0].config
-	q := &admit.Query{
+	q := &a.query
+	*q = admit.Query{
 		Operation: a.req.OperationID, Estimate: a.req.Estimate, Deadline: a.req.Deadline, MaxWait: base.MaxWait,
 		Pin: a.req.PinLevel, Credential: a.req.Credential, Reporter: reporterID(a.req.Reporter), Rand: a.random,
 		MaxAttempts: base.Retry.MaxAttempts, TaskBudget: base.Retry.TaskBudget,
@@ -403,10 +442,14 @@ func account(cfg *target.Config, expires rules.Instant) rules.Instant {
 func (a *acquire) admitted(t *txn, d *admit.Decision, w *admit.World, q *admit.Query, p *operation.Permit) *operation.Operation {
 	op := w.Op
 	if op == nil {
-		op = &operation.Operation{Idempotency: a.mode(nil)}
+		op = operation.New(a.mode(nil))
 	}
-	next := op.Edit()
+	next := op
+	if w.Op != nil {
+		next = op.Edit()
+	}
 	detail := next.Detail
+	attempts := op.Attempts
 	if detail.CreatedAt == 0 {
 		detail.CreatedAt, detail.MaxAttempts, detail.TaskBudget = t.now, q.MaxAttempts, q.TaskBudget
 		detail.Target, detail.Chain, detail.Task, detail.RunPath = a.chain.Levels[0].Target, a.req.Chain, a.req.TaskID, a.path
@@ -418,7 +461,7 @@ func (a *acquire) admitted(t *txn, d *admit.Decision, w *admit.World, q *admit.Q
 	}
 	if a.req.Deadline > 0 {
 		detail.Deadline = min(detail.Deadline, t.now.Add(a.req.Deadline))
-		if op.Attempts == 0 {
+		if attempts == 0 {
 			detail.Deadline = t.now.Add(a.req.Deadline)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 // answer turns a decision into the result of an Acquire.
 func (a *acquire) answer(t *txn, d *admit.Decision, w *admit.World) {
-	r := &a.result
+	r := a.result
 	r.Decision, r.Reason, r.Rule, r.Delay, r.BlockedBy = d.Outcome, d.Reason, d.Rule, d.Delay, d.BlockedBy
 	r.Terminal, r.Would, r.Skipped, r.Action = d.Terminal, d.Would, d.Skipped, d.Action
 	if w.Op != nil && w.Op.Detail != nil && d.Reason == admit.AlreadySucceeded {
@@ -47,7 +47,7 @@ func (a *acquire) repeatGrant(t *txn, op *operation.Operation) {
 	cfg := a.policy.Target(p.Target)
 	a.result.Decision = admit.Granted
 	a.result.Grant = t.engine.grantView(a.req.Namespace, a.req.OperationID, a.leaf(), op, a.chain, cfg, t.now)
-	a.result.Run = runView(t.derivedRuns(a.runs, len(a.path)), t.now)
+	a.result.Run = runView(t.derivedRuns(a.runs, len(a.path), nil), t.now)
 	id := decisionID{method: methodAcquire, at: p.GrantedAt, epoch: a.epoch, outcome: byte(admit.Granted)}
 	a.result.DecisionID = id.encode()
 }

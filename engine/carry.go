@@ -36,7 +36,7 @@ func (r *report) carry(t *txn, op *operation.Operation, b ballot, f *directive.F
 	}
 	r.close(t, op, d, &answer)
 	r.result.Answer = answer
-	r.finishWith(t, op, b.control, f)
+	r.finishWith(t, op, &b.control, f)
 	return nil
 }
 
@@ -240,12 +240,12 @@ func (r *report) late(t *txn, op *operation.Operation, b ballot, v *classify.Ver
 		r.result.Answer.Action = operation.Continue
 	}
 	r.result.Answer.NotCounted = b.notCounted
-	r.finish(t, op, b.control)
+	r.finish(t, &b.control)
 	return nil
 }
 
 // finish fills in what an answer shows besides the directive.
-func (r *report) finish(t *txn, op *operation.Operation, c target.Control) {
+func (r *report) finish(t *txn, c *target.Control) {
 	a := &r.result.Answer
 	r.result.Counted = a.NotCounted == ""
 	r.result.Breaker = BreakerView{
@@ -255,7 +255,7 @@ func (r *report) finish(t *txn, op *operation.Operation, c target.Control) {
 		r.result.Next = &NextLevel{Target: a.NextTarget, Level: a.NextLevel, Kind: kindOf(a.NextKind)}
 	}
 	if r.result.Run == nil {
-		r.result.Run = runView(t.derivedRuns(r.runs, len(r.path)), t.now)
+		r.result.Run = runView(t.derivedRuns(r.runs, len(r.path), nil), t.now)
 	}
 	id := decisionID{
 		method: methodReport, at: t.now, epoch: r.epoch, outcome: byte(a.Action),
@@ -265,8 +265,8 @@ func (r *report) finish(t *txn, op *operation.Operation, c target.Control) {
 }
 
 // finishWith adds what is left of the allowances.
-func (r *report) finishWith(t *txn, op *operation.Operation, c target.Control, f *directive.Facts) {
-	f.World.Levels[f.Level].Control = c
+func (r *report) finishWith(t *txn, op *operation.Operation, c *target.Control, f *directive.Facts) {
+	f.World.Levels[f.Level].Control = *c
 	task := admit.TaskUsed(f.World, r.claims.Target)
 	if f.World.Task != nil && op.Detail != nil && op.Detail.Promised && r.result.Answer.Action == operation.Retry {
 		task++
@@ -278,7 +278,7 @@ func (r *report) finishWith(t *txn, op *operation.Operation, c target.Control, f
 		FleetMilli: admit.Available(f.World, f.Level),
 	}
 	r.result.Run = runView(f.World.Runs, t.now)
-	r.finish(t, op, c)
+	r.finish(t, c)
 }
 
 // released gives a permit back as if it had never been granted.
@@ -288,6 +288,6 @@ func (r *report) released(t *txn, op *operation.Operation) error {
 		name: r.claims.Operation, hash: r.req.Hash,
 	}, func(c target.Control) {
 		r.result.Answer = operation.Answer{Reason: classify.ReasonReleased, Class: classify.Aborted, Action: operation.Stop}
-		r.finish(t, op, c)
+		r.finish(t, &c)
 	})
 }

@@ -34,13 +34,14 @@ type want struct {
 // the caller again.
 type command struct {
 	ctx       context.Context //nolint:containedctx // a command lives as long as its caller's call
+	engine    *Engine
 	namespace string
 	urgent    bool // reports and heartbeats go first
 	work      work
 
 	wants   []want
 	entries []*statestore.Entry // those of the batch, in the order of wants
-	own     []statestore.Entry  // room for a batch of one
+	own     []statestore.Entry  // of a batch of one
 	rounds  int
 
 	err     error
@@ -51,6 +52,30 @@ type command struct {
 	wake    chan struct{}
 	events  []Event
 	tallies []tallyOp
+	txn     txn
+	body    statestore.Func // applies the leader's batch
+
+	// Room for what most commands need, so that they allocate little.
+	room struct {
+		wants   [6]want
+		entries [6]*statestore.Entry
+		own     [6]statestore.Entry
+		undo    [6]undone
+		tallies [1]tallyOp
+		batch   [1]*command
+	}
+}
+
+// begin readies a new or used command.
+func (c *command) begin(ctx context.Context, e *Engine, namespace string, urgent bool, w work) {
+	c.ctx, c.engine, c.namespace, c.urgent, c.work = ctx, e, namespace, urgent, w
+	c.wants, c.entries, c.own = c.room.wants[:0], c.room.entries[:0], c.room.own[:0]
+	c.tallies, c.txn.undo = c.room.tallies[:0], c.room.undo[:0]
+	c.txn.engine = e
+	if c.body == nil {
+		c.body = c.applyBatch
+	}
+	e.planClock(c)
 }
 
 // key adds a record to the command's wants and returns its handle. Asking for

@@ -67,7 +67,8 @@ func (m *committer) do(c *command) error {
 		m.active++
 		m.hold(c)
 		m.mu.Unlock()
-		c.batch = append(c.batch[:0], c)
+		c.room.batch[0] = c
+		c.batch = c.room.batch[:]
 		m.lead(c)
 	} else if err := m.enqueue(c); err != nil {
 		m.mu.Unlock()
@@ -302,12 +303,12 @@ func (m *committer) close(ctx context.Context) error {
 // execute runs a batch in one transaction; a batch that the store rejects is
 // halved down to the command at fault.
 func (e *Engine) execute(batch []*command) {
-	t := &txn{engine: e}
+	leader := batch[0]
+	leader.batch = batch
 	entries := e.merge(batch)
 	// A transaction outlives its callers: the store bounds it.
-	err := e.store.Update(e.background, entries, func(now rules.Instant) (statestore.Durability, error) {
-		return e.applyAll(t, batch, now), nil
-	})
+	err := e.store.Update(e.background, entries, leader.body)
+	leader.batch = nil
 	switch {
 	case err == nil:
 		e.committed(batch, entries)
@@ -320,20 +321,22 @@ func (e *Engine) execute(batch []*command) {
 	}
 }
 
-// applyAll applies the commands in order to one working set.
-func (e *Engine) applyAll(t *txn, batch []*command, now rules.Instant) statestore.Durability {
+// applyBatch applies the commands of the leader's batch in order to one
+// working set.
+func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
+	e, t := c.engine, &c.txn
 	e.tallies.mu.Lock()
 	defer e.tallies.mu.Unlock()
 	durability := statestore.Rebuildable
 	e.storeTime.Store(int64(now))
-	for _, c := range batch {
+	for _, member := range c.batch {
 		t.now = now
-		t.run(c)
+		t.run(member)
 		if t.durable {
 			durability = statestore.Durable
 		}
 	}
-	return durability
+	return durability, nil
 }
 
 // fail answers a batch that was not committed.
@@ -385,7 +388,7 @@ func (e *Engine) merge(batch []*command) []*statestore.Entry {
 // alone makes the entries of a batch of one.
 func (c *command) alone() []*statestore.Entry {
 	if cap(c.own) < len(c.wants) {
-		c.own = make([]statestore.Entry, len(c.wants)+2)
+		c.own = make([]statestore.Entry, len(c.wants))
 	}
 	c.own = c.own[:len(c.wants)]
 	c.entries = c.entries[:0]

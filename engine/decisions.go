@@ -148,7 +148,7 @@ func (l *decisionLog) sample(k sampleKey, now instant) bool {
 
 // logAcquire logs a refusal, one a second of each kind.
 func (e *Engine) logAcquire(a *acquire) {
-	r := &a.result
+	r := a.result
 	if r.Decision == admit.Granted || r.Decision == 0 {
 		return
 	}

@@ -54,6 +54,10 @@ type Engine struct {
 	decisions *decisionLog
 	watchers  *watchers
 	storeTime atomic.Int64
+
+	// The two commands of the hot path are used again.
+	acquires sync.Pool
+	reports  sync.Pool
 }
 
 // New opens an engine over a store: it reads or makes the permit key, reads
@@ -69,6 +73,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		store: c.Store, log: log, allowDrills: c.AllowDrills, onEvent: c.OnEvent,
 		tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
+		acquires: sync.Pool{New: func() any { return &acquire{} }},
+		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.commits = newCommitter(e, c.Store.Lanes())
@@ -114,8 +120,8 @@ func (e *Engine) Close(ctx context.Context) error {
 
 // submit runs a piece of work as a command of its namespace.
 func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w work, plan func(*command)) (*command, error) {
-	c := &command{ctx: ctx, namespace: namespace, urgent: urgent, work: w}
-	e.planClock(c)
+	c := &command{}
+	c.begin(ctx, e, namespace, urgent, w)
 	if plan != nil {
 		plan(c)
 	}

@@ -60,7 +60,7 @@ func (h *heartbeat) apply(t *txn) error {
 	p := *op.Permit
 	expires := max(min(t.now.Add(p.Lease), p.HoldUntil), p.Expires)
 	cfg := h.engine.policies.Load().of(h.ns).Target(p.Target)
-	runs := t.derivedRuns(h.runs, len(h.path))
+	runs := t.derivedRuns(h.runs, len(h.path), nil)
 	if expires != p.Expires {
 		own := t.heldLevel(cfg, &p)
 		if t.missing {

@@ -79,7 +79,7 @@ func (r *release) apply(t *txn) error {
 		op: r.op, runs: root, depth: len(path), own: own, operation: op, permit: p, newest: true, name: r.operation,
 	}, func(target.Control) {
 		r.result.Released = true
-		r.result.Run = runView(t.derivedRuns(root, len(path)), t.now)
+		r.result.Run = runView(t.derivedRuns(root, len(path), nil), t.now)
 	})
 }
 
@@ -119,7 +119,7 @@ func releasePermit(t *txn, ns string, b *returned, done func(target.Control)) er
 		t.put(b.own.control, c.Stamp(b.own.config, t.now))
 		t.durable = true
 	}
-	for i, run := range t.derivedRuns(b.runs, b.depth) {
+	for i, run := range t.derivedRuns(b.runs, b.depth, nil) {
 		if run == nil {
 			continue
 		}

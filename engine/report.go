@@ -36,38 +36,58 @@ type report struct {
 	// Filled by apply.
 	permit *operation.Permit // the one that is reported
 	newest bool              // it is the operation's newest
-	result ReportResult
+	result *ReportResult
+
+	cmd   command
+	world admit.World
+	query admit.Query
+	facts directive.Facts
+	room  chainRoom
 }
 
 // Report takes in how a call went and answers with the directive.
 func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult, error) {
-	r, err := e.prepareReport(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.submit(ctx, req.Namespace, true, r, r.plan); err != nil {
-		return nil, err
-	}
-	e.logReport(r)
-	return &r.result, nil
-}
-
-func (e *Engine) prepareReport(ctx context.Context, req *ReportRequest) (*report, error) {
-	c, err := e.claimsFor(req.Namespace, req.PermitID, req.Fence)
-	if err != nil {
-		return nil, err
-	}
 	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
 		return nil, err
 	}
-	set := e.policies.Load()
-	r := &report{req: req, claims: c, policy: set.of(req.Namespace), epoch: set.epoch, random: rand.Uint64()}
-	if c.Run != "" {
-		if r.path, err = e.path(ctx, req.Namespace, c.Run); err != nil {
-			return nil, err
-		}
+	r := e.reports.Get().(*report) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	defer e.endReport(r)
+	if err := e.prepareReport(ctx, r, req); err != nil {
+		return nil, err
 	}
-	return r, nil
+	r.result = &ReportResult{}
+	r.cmd.begin(ctx, e, req.Namespace, true, r)
+	r.plan(&r.cmd)
+	if err := e.commits.do(&r.cmd); err != nil {
+		return nil, err
+	}
+	e.logReport(r)
+	return r.result, nil
+}
+
+// endReport makes the command ready for its next use, unless its caller left
+// it in the queue.
+func (e *Engine) endReport(r *report) {
+	if !r.cmd.done {
+		return
+	}
+	body, wake := r.cmd.body, r.cmd.wake
+	*r = report{}
+	r.cmd.body, r.cmd.wake = body, wake
+	e.reports.Put(r)
+}
+
+func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportRequest) error {
+	c, err := e.claimsFor(req.Namespace, req.PermitID, req.Fence)
+	if err != nil {
+		return err
+	}
+	set := e.policies.Load()
+	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epoch, rand.Uint64()
+	if c.Run != "" {
+		r.path, err = e.path(ctx, req.Namespace, c.Run)
+	}
+	return err
 }
 
 // claimsFor reads a permit id that a caller sent.
@@ -97,7 +117,7 @@ func (r *report) plan(c *command) {
 }
 
 func (r *report) apply(t *txn) error {
-	r.result = ReportResult{Now: t.now}
+	*r.result = ReportResult{Now: t.now}
 	op := record[operation.Operation](t, r.op)
 	if op == nil {
 		r.gone(t)
@@ -147,7 +167,8 @@ func (r *report) repeated(t *txn, op *operation.Operation) (bool, error) {
 	if op.Answer != nil {
 		r.result.Answer = *op.Answer
 	}
-	r.finish(t, op, t.control(&r.own))
+	c := t.control(&r.own)
+	r.finish(t, &c)
 	return true, nil
 }
 
@@ -182,7 +203,8 @@ func (r *report) gone(t *txn) {
 	if v.Class == classify.OK {
 		r.result.Answer.Action = operation.Continue
 	}
-	r.finish(t, nil, t.control(&r.own))
+	c := t.control(&r.own)
+	r.finish(t, &c)
 }
 
 func answerOf(v *classify.Verdict) operation.Answer {
@@ -191,7 +213,7 @@ func answerOf(v *classify.Verdict) operation.Answer {
 
 // settle is the whole of a Report: money, slot, vote, directive, letter.
 func (r *report) settle(t *txn, op *operation.Operation, v classify.Verdict) error {
-	runs := t.derivedRuns(r.runs, len(r.path))
+	runs := t.derivedRuns(r.runs, len(r.path), r.room.runs[:])
 	for i := range runs {
 		if runs[i] == nil {
 			return ErrRunUnknown
@@ -205,7 +227,7 @@ func (r *report) settle(t *txn, op *operation.Operation, v classify.Verdict) err
 	if !r.newest {
 		return r.late(t, next, ballot, &v)
 	}
-	f, ok := r.facts(t, next, runs, ballot.control, &v)
+	f, ok := r.gather(t, next, runs, &ballot.control, &v)
 	if !ok {
 		return errNeed
 	}
@@ -249,12 +271,16 @@ func (r *report) counted(op *operation.Operation, v *classify.Verdict) *operatio
 	return next
 }
 
-// facts gathers what the tree looks at; false if levels of the chain are not
-// in the transaction yet.
-func (r *report) facts(t *txn, op *operation.Operation, runs []*budget.Run, own target.Control, v *classify.Verdict) (*directive.Facts, bool) {
+// gather collects what the tree looks at; false if levels of the chain are
+// not in the transaction yet.
+func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own *target.Control, v *classify.Verdict) (*directive.Facts, bool) {
 	chain := r.chain(op)
-	w := &admit.World{Now: t.now, Chain: chain, Runs: runs, Op: op}
-	keys := make([]levelKeys, len(chain.Levels))
+	w := &r.world
+	*w = admit.World{Now: t.now, Chain: chain, Runs: runs, Op: op}
+	keys := r.room.keys[:]
+	if len(chain.Levels) > 1 {
+		keys = make([]levelKeys, len(chain.Levels))
+	}
 	before := t.missing
 	alone := v.Class == classify.OK || v.Class == classify.Aborted || len(chain.Levels) == 1
 	for i, l := range chain.Levels {
@@ -275,25 +301,26 @@ func (r *report) facts(t *txn, op *operation.Operation, runs []*budget.Run, own 
 	if t.missing && !before {
 		return nil, false
 	}
-	w.Levels = t.levels(chain, keys)
+	w.Levels = t.levels(chain, keys, r.room.levels[:])
 	level := min(r.permit.Level, len(w.Levels)-1)
 	for i := range w.Levels {
 		if w.Levels[i].Config.Name == r.claims.Target {
-			w.Levels[i].Control = own
+			w.Levels[i].Control = *own
 			if r.own.cooldown == r.own.control {
 				w.Levels[i].Cooldown = own.Cooldown
 			}
 		}
 	}
-	return &directive.Facts{
+	r.query = admit.Query{
+		Operation: r.claims.Operation, Idempotent: idempotent(op.Idempotency), Deadline: r.remaining(t, op),
+		MaxAttempts: op.Detail.MaxAttempts, TaskBudget: op.Detail.TaskBudget, Rand: r.random,
+		Estimate: budget.Estimate{Cost: &r.permit.Reserved.Cost},
+	}
+	r.facts = directive.Facts{
 		World: w, Verdict: *v, Level: level, Rand: r.random, Reserved: r.permit.Reserved,
-		Key: op.Idempotency == operation.IdempotentWithKey, Envelope: r.req.Envelope != nil,
-		Query: &admit.Query{
-			Operation: r.claims.Operation, Idempotent: idempotent(op.Idempotency), Deadline: r.remaining(t, op),
-			MaxAttempts: op.Detail.MaxAttempts, TaskBudget: op.Detail.TaskBudget, Rand: r.random,
-			Estimate: budget.Estimate{Cost: &r.permit.Reserved.Cost},
-		},
-	}, true
+		Key: op.Idempotency == operation.IdempotentWithKey, Envelope: r.req.Envelope != nil, Query: &r.query,
+	}
+	return &r.facts, true
 }
 
 // remaining is what is left of the operation's deadline, at least a

@@ -45,9 +45,9 @@ func (e *Engine) StartRun(ctx context.Context, req *StartRunRequest) (*RunView, 
 			if old.Hash != req.Hash {
 				return nil, &MismatchError{Field: "run_id", Recorded: "a run with other caps, parent or labels"}
 			}
-			return runView(t.derivedRuns(runs, len(path)), t.now), nil
+			return runView(t.derivedRuns(runs, len(path), nil), t.now), nil
 		}
-		above := t.derivedRuns(runs, len(path)-1)
+		above := t.derivedRuns(runs, len(path)-1, nil)
 		if slices.Contains(above, nil) {
 			return nil, ErrRunUnknown
 		}
@@ -145,7 +145,7 @@ func (e *Engine) changeRun(ctx context.Context, ns, id, method, requestID string
 	runs := 0
 	w := &once[RunView]{method: method, requestID: requestID, hash: hash}
 	w.body = func(t *txn) (*RunView, error) {
-		derived := t.derivedRuns(runs, len(path))
+		derived := t.derivedRuns(runs, len(path), nil)
 		if slices.Contains(derived, nil) {
 			return nil, ErrRunUnknown
 		}

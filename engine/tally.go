@@ -35,7 +35,8 @@ type tallyOp struct {
 	config  *target.Config
 	now     rules.Instant
 	deposit bool
-	sample  *target.Sample
+	sampled bool
+	sample  target.Sample
 }
 
 func newTallies() *tallies {
@@ -91,8 +92,8 @@ func (op *tallyOp) change(t *target.Tally) {
 	if op.deposit {
 		t.Deposit(op.config, op.now)
 	}
-	if op.sample != nil {
-		t.Record(op.config, *op.sample, op.now)
+	if op.sampled {
+		t.Record(op.config, op.sample, op.now)
 	}
 }
 

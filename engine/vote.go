@@ -80,7 +80,7 @@ func (r *report) castVote(t *txn, b *ballot, permit breaker.Ballot, op *operatio
 		ClientError: clientError(v.Rule), Alone: view.Alone(reporter, t.now),
 		Suspect: v.Certainty == classify.NotSent || v.Reason == classify.ReasonTimeout,
 	}
-	t.count(r.own.tally, tallyOp{key: r.own.tallyKey, config: cfg, now: t.now, sample: &sample})
+	t.count(r.own.tally, tallyOp{key: r.own.tallyKey, config: cfg, now: t.now, sampled: true, sample: sample})
 	before := c.Breaker
 	state, verdict := before.Apply(cfg.Breaker, permit, vote, t.now)
 	c.Breaker = state

@@ -26,6 +26,20 @@ const maxLost = 16
 // DefaultDeadline bounds the waits of an operation that brought no deadline.
 const DefaultDeadline = 15 * time.Minute
 
+// New returns an operation that nobody has attempted yet, which the caller may
+// change until it is given to a store.
+func New(mode Idempotency) *Operation {
+	fresh := &struct {
+		operation Operation
+		detail    Detail
+		levels    [1]Level
+	}{}
+	fresh.operation.Idempotency = mode
+	fresh.operation.Detail = &fresh.detail
+	fresh.detail.Levels = fresh.levels[:0]
+	return &fresh.operation
+}
+
 // Live reports whether the newest permit may still be used at now.
 func (o *Operation) Live(now rules.Instant) bool {
 	return o.Permit != nil && o.Permit.State == PermitActive && now < o.Permit.Expires
@@ -128,10 +142,15 @@ func (d *Detail) Found(fence uint64) {
 // Tombstone returns what is left of an idempotent operation that succeeded at
 // its first attempt: enough to answer a repeat.
 func (o *Operation) Tombstone(now rules.Instant) *Operation {
-	next := *o
-	next.Detail = nil
-	next.Expires = now.Add(TombstoneRetention)
-	return &next
+	// One block of its own, so that it keeps nothing else alive.
+	left := &struct {
+		operation Operation
+		permit    Permit
+	}{operation: *o, permit: *o.Permit}
+	left.operation.Permit = &left.permit
+	left.operation.Detail = nil
+	left.operation.Expires = now.Add(TombstoneRetention)
+	return &left.operation
 }
 
 // String returns the action in upper snake case.
