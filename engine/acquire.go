@@ -36,11 +36,12 @@ type acquire struct {
 	task   int // -1: the operation is its own
 	repeat int // -1: no fingerprint
 
-	result *AcquireResult
-	cmd    command
-	world  admit.World
-	query  admit.Query
-	room   chainRoom
+	result  *AcquireResult
+	granted *operation.Operation // nil unless granted
+	cmd     command
+	world   admit.World
+	query   admit.Query
+	room    chainRoom
 }
 
 // chainRoom is room for the common case: a single target and a run or two.
@@ -76,6 +77,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	if err := e.commits.do(&a.cmd); err != nil {
 		return nil, err
 	}
+	a.complete(e)
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
 		e.abandon(req.Namespace, a.result.Grant.PermitID)
 		return nil, context.Cause(ctx)
@@ -173,7 +175,7 @@ func planLevel(c *command, ns string, cfg *target.Config, credential string) lev
 }
 
 func (a *acquire) apply(t *txn) error {
-	*a.result = AcquireResult{Now: t.now}
+	*a.result, a.granted = AcquireResult{Now: t.now}, nil
 	op, repeated, err := a.operation(t)
 	if err != nil || repeated {
 		return err
@@ -372,7 +374,7 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	if op.Tried(d.Level) == 1 {
 		t.count(keys.tally, tallyOp{key: keys.tallyKey, config: keys.config, now: t.now, deposit: true})
 	}
-	a.result.Grant = t.engine.grantView(a.req.Namespace, a.req.OperationID, a.leaf(), op, a.chain, keys.config, t.now)
+	a.granted = op
 }
 
 // ready makes sure that a record is held for writing.
@@ -380,8 +382,6 @@ func (a *acquire) ready(t *txn, handle int) bool {
 	_, ok := t.want(t.cmd.wants[handle].key, statestore.Write, t.cmd.wants[handle].depth)
 	return ok
 }
-
-func (a *acquire) leaf() string { return a.req.RunID }
 
 // take is the target's record after the grant.
 func (a *acquire) take(d *admit.Decision, level *admit.Level, p *operation.Permit, now rules.Instant) target.Control {

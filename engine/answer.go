@@ -27,11 +27,23 @@ func (a *acquire) answer(t *txn, d *admit.Decision, w *admit.World) {
 		r.Next = &NextLevel{Target: l.Target, Level: d.Level, Kind: l.Kind}
 	}
 	r.Run = runView(w.Runs, t.now)
-	id := decisionID{
-		method: methodAcquire, at: t.now, epoch: a.epoch, outcome: byte(d.Outcome),
-		reason: string(d.Reason), rule: d.Rule, blockedBy: d.BlockedBy, delay: d.Delay,
+	r.Detail = d.Detail
+}
+
+// complete adds to a committed answer what needs no transaction: the ids.
+func (a *acquire) complete(e *Engine) {
+	r := a.result
+	at := r.Now
+	if a.granted != nil {
+		cfg := a.policy.Target(a.granted.Permit.Target)
+		r.Grant = e.grantView(a.req.Namespace, a.req.OperationID, a.req.RunID, a.granted, a.chain, cfg, r.Now)
+		at = a.granted.Permit.GrantedAt
 	}
-	r.DecisionID, r.Detail = id.encode(), d.Detail
+	id := decisionID{
+		method: methodAcquire, at: at, epoch: a.epoch, outcome: byte(r.Decision),
+		reason: string(r.Reason), rule: r.Rule, blockedBy: r.BlockedBy, delay: r.Delay,
+	}
+	r.DecisionID = id.encode()
 }
 
 // repeatGrant answers a repeat with the grant that was made before.
@@ -44,12 +56,9 @@ func (a *acquire) repeatGrant(t *txn, op *operation.Operation) {
 		next.Permit = &taken
 		t.put(a.op, &next)
 	}
-	cfg := a.policy.Target(p.Target)
+	a.granted = op
 	a.result.Decision = admit.Granted
-	a.result.Grant = t.engine.grantView(a.req.Namespace, a.req.OperationID, a.leaf(), op, a.chain, cfg, t.now)
 	a.result.Run = runView(t.derivedRuns(a.runs, len(a.path), nil), t.now)
-	id := decisionID{method: methodAcquire, at: p.GrantedAt, epoch: a.epoch, outcome: byte(admit.Granted)}
-	a.result.DecisionID = id.encode()
 }
 
 // heartbeats divides a lease into the heartbeats that keep it (G8).

@@ -257,11 +257,16 @@ func (r *report) finish(t *txn, c *target.Control) {
 	if r.result.Run == nil {
 		r.result.Run = runView(t.derivedRuns(r.runs, len(r.path), nil), t.now)
 	}
+}
+
+// decision is the id that explains the directive.
+func (r *report) decision() string {
+	a := &r.result.Answer
 	id := decisionID{
-		method: methodReport, at: t.now, epoch: r.epoch, outcome: byte(a.Action),
+		method: methodReport, at: r.result.Now, epoch: r.epoch, outcome: byte(a.Action),
 		reason: string(a.Reason), rule: a.Rule, blockedBy: a.RetryDenied, delay: a.Delay,
 	}
-	r.result.DecisionID = id.encode()
+	return id.encode()
 }
 
 // finishWith adds what is left of the allowances.

@@ -40,8 +40,8 @@ type decisionID struct {
 }
 
 func (d *decisionID) encode() string {
-	raw := make([]byte, 0, 96)
-	raw = append(raw, decisionVersion, d.method, d.outcome)
+	var room [160]byte
+	raw := append(room[:0], decisionVersion, d.method, d.outcome)
 	raw = binary.AppendVarint(raw, int64(d.at))
 	raw = binary.AppendUvarint(raw, d.epoch)
 	raw = binary.AppendVarint(raw, int64(d.delay))
@@ -50,7 +50,8 @@ func (d *decisionID) encode() string {
 		raw = binary.AppendUvarint(raw, uint64(len(s)))
 		raw = append(raw, s...)
 	}
-	return decisionPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	var text [320]byte
+	return string(base64.RawURLEncoding.AppendEncode(append(text[:0], decisionPrefix...), raw))
 }
 
 func decodeDecision(id string) (*decisionID, bool) {
@@ -59,7 +60,7 @@ func decodeDecision(id string) (*decisionID, bool) {
 		return nil, false
 	}
 	d := &decisionID{method: raw[1], outcome: raw[2]}
-	r := reader{rest: raw[3:]}
+	r := reader{rest: raw[3:], whole: string(raw[3:])}
 	d.at, d.epoch, d.delay = rules.Instant(r.varint()), r.uvarint(), time.Duration(r.varint())
 	for _, s := range [...]*string{&d.reason, &d.rule, &d.blockedBy} {
 		*s = strings.ToValidUTF8(r.text(), "?")

@@ -44,7 +44,15 @@ const (
 
 // permitIDs makes and reads permit ids. It is safe for many goroutines.
 type permitIDs struct {
-	macs sync.Pool
+	signers sync.Pool
+}
+
+// signer is a MAC with room to work in.
+type signer struct {
+	mac  hash.Hash
+	raw  []byte
+	text []byte
+	sum  []byte
 }
 
 // Secret is the record of the key that permit ids are signed with.
@@ -53,49 +61,57 @@ type Secret struct {
 }
 
 func newPermitIDs(key []byte) *permitIDs {
-	return &permitIDs{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &permitIDs{signers: sync.Pool{New: func() any { return &signer{mac: hmac.New(sha256.New, key)} }}}
+}
+
+func (p *permitIDs) signer() *signer {
+	return p.signers.Get().(*signer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
 }
 
 // encode returns the opaque id of a permit.
 func (p *permitIDs) encode(c *claims) string {
-	raw := make([]byte, 0, 192)
-	raw = append(raw, permitVersion, c.Flags)
-	for _, s := range [...]string{c.Namespace, c.Operation, c.Target, c.Run, c.Credential} {
-		raw = binary.AppendUvarint(raw, uint64(len(s)))
-		raw = append(raw, s...)
+	s := p.signer()
+	defer p.signers.Put(s)
+	raw := append(s.raw[:0], permitVersion, c.Flags)
+	for _, part := range [...]string{c.Namespace, c.Operation, c.Target, c.Run, c.Credential} {
+		raw = binary.AppendUvarint(raw, uint64(len(part)))
+		raw = append(raw, part...)
 	}
 	raw = binary.AppendUvarint(raw, c.Fence)
 	raw = binary.AppendUvarint(raw, c.Generation)
 	raw = binary.AppendVarint(raw, int64(c.Expires))
 	raw = binary.AppendVarint(raw, c.Cost)
-	raw = p.sign(raw, raw)
-	return base64.RawURLEncoding.EncodeToString(raw)
+	s.raw = append(raw, s.sign(raw)...)
+	s.text = base64.RawURLEncoding.AppendEncode(s.text[:0], s.raw)
+	return string(s.text)
 }
 
-// sign appends the MAC of message to dst.
-func (p *permitIDs) sign(dst, message []byte) []byte {
-	mac := p.macs.Get().(hash.Hash) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	defer p.macs.Put(mac)
-	mac.Reset()
-	mac.Write(message)
-	var sum [sha256.Size]byte
-	return append(dst, mac.Sum(sum[:0])[:macSize]...)
+// sign returns the MAC of message, valid until the signer is used again.
+func (s *signer) sign(message []byte) []byte {
+	s.mac.Reset()
+	s.mac.Write(message) //nolint:errcheck,revive // a hash does not fail
+	s.sum = s.mac.Sum(s.sum[:0])
+	return s.sum[:macSize]
 }
 
 // decode reads an id that encode made under the same key.
 func (p *permitIDs) decode(id string) (*claims, bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(id)
-	if err != nil || len(raw) < macSize+2 || raw[0] != permitVersion {
+	s := p.signer()
+	defer p.signers.Put(s)
+	var err error
+	s.text = append(s.text[:0], id...)
+	s.raw, err = base64.RawURLEncoding.AppendDecode(s.raw[:0], s.text)
+	if err != nil || len(s.raw) < macSize+2 || s.raw[0] != permitVersion {
 		return nil, false
 	}
-	body, sum := raw[:len(raw)-macSize], raw[len(raw)-macSize:]
-	if !hmac.Equal(sum, p.sign(nil, body)) {
+	body, sum := s.raw[:len(s.raw)-macSize], s.raw[len(s.raw)-macSize:]
+	if !hmac.Equal(sum, s.sign(body)) {
 		return nil, false
 	}
 	c := &claims{Flags: body[1]}
-	r := reader{rest: body[2:]}
-	for _, s := range [...]*string{&c.Namespace, &c.Operation, &c.Target, &c.Run, &c.Credential} {
-		*s = r.text()
+	r := reader{rest: body[2:], whole: string(body[2:])}
+	for _, part := range [...]*string{&c.Namespace, &c.Operation, &c.Target, &c.Run, &c.Credential} {
+		*part = r.text()
 	}
 	c.Fence, c.Generation = r.uvarint(), r.uvarint()
 	c.Expires, c.Cost = rules.Instant(r.varint()), r.varint()
@@ -104,8 +120,9 @@ func (p *permitIDs) decode(id string) (*claims, bool) {
 
 // reader takes a permit id, or a decision id, apart.
 type reader struct {
-	rest []byte
-	bad  bool
+	rest  []byte
+	whole string // what rest was at first, to cut texts from
+	bad   bool
 }
 
 func (r *reader) uvarint() uint64 {
@@ -133,9 +150,9 @@ func (r *reader) text() string {
 		r.bad, r.rest = true, nil
 		return ""
 	}
-	s := string(r.rest[:n])
+	at := len(r.whole) - len(r.rest)
 	r.rest = r.rest[n:]
-	return s
+	return r.whole[at : at+int(n)]
 }
 
 // permitKey returns the key that this store's permits are signed with, and

@@ -61,6 +61,7 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 	if err := e.commits.do(&r.cmd); err != nil {
 		return nil, err
 	}
+	r.result.DecisionID = r.decision()
 	e.logReport(r)
 	return r.result, nil
 }
