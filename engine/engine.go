@@ -40,8 +40,10 @@ type Engine struct {
 	allowDrills bool
 	onEvent     func(Event)
 
-	background context.Context //nolint:containedctx // the life of the engine itself
+	background context.Context //nolint:containedctx // transactions live as long as the engine, not their callers
 	stop       context.CancelFunc
+	quit       chan struct{} // closed when the engine is to stop: ends loops and waiting readers
+	quitOnce   sync.Once
 	loops      sync.WaitGroup
 
 	commits   *committer
@@ -72,7 +74,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		store: c.Store, log: log, allowDrills: c.AllowDrills, onEvent: c.OnEvent,
-		tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
+		quit: make(chan struct{}), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
@@ -109,13 +111,16 @@ func (e *Engine) open(ctx context.Context) error {
 	return nil
 }
 
-// Close refuses new commands, waits for those under way and for what is to be
-// flushed, and stops the loops. It does not close the store.
+// Close ends waiting readers and the loops, refuses new commands, waits for
+// those under way, and writes what was counted meanwhile. It does not close
+// the store. A second Close does nothing.
 func (e *Engine) Close(ctx context.Context) error {
-	e.stop()
+	e.quitOnce.Do(func() { close(e.quit) })
 	e.loops.Wait()
+	err := e.commits.close(ctx)
 	e.flush(context.WithoutCancel(ctx))
-	return e.commits.close(ctx)
+	e.stop()
+	return err
 }
 
 // submit runs a piece of work as a command of its namespace.

@@ -137,7 +137,7 @@ func (e *Engine) waitUntil(ctx context.Context, wake <-chan struct{}, timeout <-
 		return errTimeout
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-e.background.Done():
+	case <-e.quit:
 		return ErrUnavailable
 	}
 	return nil

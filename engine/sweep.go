@@ -26,10 +26,10 @@ func (e *Engine) sweepLoop() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-e.background.Done():
+		case <-e.quit:
 			return
 		case <-timer.C:
-			if _, err := e.Sweep(e.background); err != nil && e.background.Err() == nil {
+			if _, err := e.Sweep(e.background); err != nil {
 				e.log.Warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
 		}

@@ -126,7 +126,7 @@ func (e *Engine) flushLoop() {
 	defer tick.Stop()
 	for {
 		select {
-		case <-e.background.Done():
+		case <-e.quit:
 			return
 		case <-tick.C:
 			e.flush(e.background)
