@@ -66,7 +66,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
 		return nil, err
 	}
-	a := e.acquires.Get().(*acquire) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	a := e.acquires.Get().(*acquire) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endAcquire(a)
 	a.req, a.random, a.result = req, rand.Uint64(), &AcquireResult{}
 	if err := e.prepareAcquire(ctx, a); err != nil {
@@ -79,7 +79,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	}
 	a.complete(e)
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
-		e.abandon(req.Namespace, a.result.Grant.PermitID)
+		e.abandon(req.Namespace, a.result.Grant.PermitID) //nolint:contextcheck // the caller's is over
 		return nil, context.Cause(ctx)
 	}
 	e.logAcquire(a)
@@ -103,10 +103,8 @@ func (e *Engine) endAcquire(a *acquire) {
 func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
 	set := e.policies.Load()
 	a.policy, a.epoch = set.of(a.req.Namespace), set.epoch
-	switch {
-	case a.req.Chain == "":
-		a.chain = a.policy.Single(a.req.Target)
-	default:
+	a.chain = a.policy.Single(a.req.Target)
+	if a.req.Chain != "" {
 		chain, ok := a.policy.Chain(a.req.Chain)
 		if !ok {
 			return &InvalidError{Field: "chain", Why: "the policy names no chain " + quote(a.req.Chain)}

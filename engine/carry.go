@@ -54,6 +54,7 @@ func (r *report) countRetry(op *operation.Operation, level *operation.Level, now
 	case operation.Fallback:
 		detail.StartLevel = d.Next
 		detail.At(d.Next).Backoffs = 0
+	default:
 	}
 	if d.QualityRetry {
 		level.Quality++

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
@@ -152,8 +153,7 @@ func (t *txn) run(c *command) {
 	if err == nil {
 		return
 	}
-	for i := len(t.undo) - 1; i >= 0; i-- {
-		u := t.undo[i]
+	for _, u := range slices.Backward(t.undo) {
 		u.entry.Restore(u.record, u.changed)
 	}
 	c.events, c.tallies, t.durable = c.events[:0], c.tallies[:0], false

@@ -75,7 +75,7 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns string, d time.Duration) (
 		if len(due) == 0 {
 			break
 		}
-		if _, err := e.submit(ctx, ns, false, &tick{to: due[0].Due}, nil); err != nil {
+		if err := e.submit(ctx, ns, false, &tick{to: due[0].Due}, nil); err != nil {
 			return nil, err
 		}
 		if err := e.sweepOne(ctx, due[0].Key); err != nil {
@@ -83,7 +83,7 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns string, d time.Duration) (
 		}
 		v.Handled++
 	}
-	_, err = e.submit(ctx, ns, false, &tick{to: v.Now}, nil)
+	err = e.submit(ctx, ns, false, &tick{to: v.Now}, nil)
 	return v, err
 }
 

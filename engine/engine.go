@@ -124,13 +124,13 @@ func (e *Engine) Close(ctx context.Context) error {
 }
 
 // submit runs a piece of work as a command of its namespace.
-func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w work, plan func(*command)) (*command, error) {
+func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w work, plan func(*command)) error {
 	c := &command{}
 	c.begin(ctx, e, namespace, urgent, w)
 	if plan != nil {
 		plan(c)
 	}
-	return c, e.commits.do(c)
+	return e.commits.do(c)
 }
 
 // committed publishes what a batch did.

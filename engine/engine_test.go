@@ -16,29 +16,27 @@ import (
 	"github.com/resilienced/resilienced/statestore/memory"
 )
 
-func open(t testing.TB) *engine.Engine {
-	t.Helper()
+func open(tb testing.TB) *engine.Engine {
+	tb.Helper()
 	store := memory.New(memory.Config{})
 	e, err := engine.New(context.Background(), engine.Config{Store: store, AllowDrills: true})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := e.Close(context.Background()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		if err := store.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return e
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestCappedRunSettles(t *testing.T) {
 	e, ctx := open(t), context.Background()
-	if _, err := e.StartRun(ctx, &engine.StartRunRequest{Namespace: "n", RunID: "r", Caps: budget.Caps{Cost: ptr(int64(1000))}}); err != nil {
+	if _, err := e.StartRun(ctx, &engine.StartRunRequest{Namespace: "n", RunID: "r", Caps: budget.Caps{Cost: new(int64(1000))}}); err != nil {
 		t.Fatal(err)
 	}
 	acquire := func(op string, cost int64) *engine.AcquireResult {
@@ -64,7 +62,7 @@ func TestCappedRunSettles(t *testing.T) {
 	}
 	rep, err := e.Report(ctx, &engine.ReportRequest{
 		Namespace: "n", PermitID: a.Grant.PermitID, Signal: classify.Signal{Outcome: classify.OutcomeSuccess, HTTPStatus: 200, Duration: time.Second},
-		Usage: budget.Usage{Cost: ptr(int64(100))},
+		Usage: budget.Usage{Cost: new(int64(100))},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,18 +79,18 @@ func BenchmarkAcquireReport(b *testing.B) {
 			run := ""
 			if capped {
 				run = "r"
-				if _, err := e.StartRun(ctx, &engine.StartRunRequest{Namespace: "n", RunID: "r", Caps: budget.Caps{Cost: ptr(int64(1 << 50))}}); err != nil {
+				if _, err := e.StartRun(ctx, &engine.StartRunRequest{Namespace: "n", RunID: "r", Caps: budget.Caps{Cost: new(int64(1 << 50))}}); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					r, err := e.Acquire(ctx, &engine.AcquireRequest{Namespace: "n", RunID: run, Target: "x", Idempotency: operation.Idempotent, Estimate: budget.Estimate{Cost: ptr(int64(1))}})
+					r, err := e.Acquire(ctx, &engine.AcquireRequest{Namespace: "n", RunID: run, Target: "x", Idempotency: operation.Idempotent, Estimate: budget.Estimate{Cost: new(int64(1))}})
 					if err != nil || r.Decision != admit.Granted {
 						b.Fatal(err, r)
 					}
-					if _, err := e.Report(ctx, &engine.ReportRequest{Namespace: "n", PermitID: r.Grant.PermitID, Signal: classify.Signal{Outcome: classify.OutcomeSuccess, HTTPStatus: 200, Duration: time.Millisecond}, Usage: budget.Usage{Cost: ptr(int64(1))}}); err != nil {
+					if _, err := e.Report(ctx, &engine.ReportRequest{Namespace: "n", PermitID: r.Grant.PermitID, Signal: classify.Signal{Outcome: classify.OutcomeSuccess, HTTPStatus: 200, Duration: time.Millisecond}, Usage: budget.Usage{Cost: new(int64(1))}}); err != nil {
 						b.Fatal(err)
 					}
 				}

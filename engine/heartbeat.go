@@ -37,7 +37,7 @@ func (e *Engine) Heartbeat(ctx context.Context, ns, permitID string, fence uint6
 			return nil, err
 		}
 	}
-	_, err = e.submit(ctx, ns, true, h, func(cmd *command) {
+	err = e.submit(ctx, ns, true, h, func(cmd *command) {
 		for i, run := range h.path {
 			if k := cmd.key(runKey(ns, run), statestore.Write, uint8(i)); i == 0 {
 				h.runs = k

@@ -75,7 +75,7 @@ func reporterID(name string) uint64 {
 		return 0
 	}
 	h := fnv.New64a()
-	h.Write([]byte(name)) //nolint:errcheck,revive // a hash does not fail
+	h.Write([]byte(name))
 	return max(h.Sum64(), 1)
 }
 

@@ -65,14 +65,15 @@ func newPermitIDs(key []byte) *permitIDs {
 }
 
 func (p *permitIDs) signer() *signer {
-	return p.signers.Get().(*signer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	return p.signers.Get().(*signer) //nolint:forcetypeassert // the pool holds nothing else
 }
 
 // encode returns the opaque id of a permit.
 func (p *permitIDs) encode(c *claims) string {
 	s := p.signer()
 	defer p.signers.Put(s)
-	raw := append(s.raw[:0], permitVersion, c.Flags)
+	raw := s.raw[:0]
+	raw = append(raw, permitVersion, c.Flags)
 	for _, part := range [...]string{c.Namespace, c.Operation, c.Target, c.Run, c.Credential} {
 		raw = binary.AppendUvarint(raw, uint64(len(part)))
 		raw = append(raw, part...)
@@ -81,7 +82,8 @@ func (p *permitIDs) encode(c *claims) string {
 	raw = binary.AppendUvarint(raw, c.Generation)
 	raw = binary.AppendVarint(raw, int64(c.Expires))
 	raw = binary.AppendVarint(raw, c.Cost)
-	s.raw = append(raw, s.sign(raw)...)
+	raw = append(raw, s.sign(raw)...)
+	s.raw = raw
 	s.text = base64.RawURLEncoding.AppendEncode(s.text[:0], s.raw)
 	return string(s.text)
 }
@@ -89,7 +91,7 @@ func (p *permitIDs) encode(c *claims) string {
 // sign returns the MAC of message, valid until the signer is used again.
 func (s *signer) sign(message []byte) []byte {
 	s.mac.Reset()
-	s.mac.Write(message) //nolint:errcheck,revive // a hash does not fail
+	s.mac.Write(message)
 	s.sum = s.mac.Sum(s.sum[:0])
 	return s.sum[:macSize]
 }

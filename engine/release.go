@@ -42,7 +42,7 @@ func (e *Engine) release(ctx context.Context, req *ReleaseRequest, onlyFresh boo
 	} else if r.operation == "" {
 		r.operation = operationFor(req.AcquireRequestID)
 	}
-	_, err := e.submit(ctx, req.Namespace, true, r, func(c *command) {
+	err := e.submit(ctx, req.Namespace, true, r, func(c *command) {
 		r.op = c.key(operationKey(req.Namespace, r.operation), statestore.Write, 0)
 	})
 	if err != nil {

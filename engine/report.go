@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/resilienced/resilienced/policy"
@@ -50,7 +51,7 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
 		return nil, err
 	}
-	r := e.reports.Get().(*report) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	r := e.reports.Get().(*report) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endReport(r)
 	if err := e.prepareReport(ctx, r, req); err != nil {
 		return nil, err
@@ -266,8 +267,9 @@ func (r *report) counted(op *operation.Operation, v *classify.Verdict) *operatio
 	switch v.Reason {
 	case classify.ReasonAuth, classify.ReasonForbidden, classify.ReasonQuotaExhausted:
 		if c := r.own.config.Credential; c != "" {
-			next.Detail.Suspect = append(next.Detail.Suspect[:len(next.Detail.Suspect):len(next.Detail.Suspect)], c)
+			next.Detail.Suspect = append(slices.Clip(next.Detail.Suspect), c)
 		}
+	default:
 	}
 	return next
 }

@@ -28,7 +28,7 @@ func runOnce[T any](ctx context.Context, e *Engine, ns string, w *once[T], plan 
 	if err := e.quotas.enter(ctx, ns); err != nil {
 		return nil, err
 	}
-	_, err := e.submit(ctx, ns, false, w, func(c *command) {
+	err := e.submit(ctx, ns, false, w, func(c *command) {
 		if plan != nil {
 			plan(c)
 		}

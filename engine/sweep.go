@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/resilienced/resilienced/rules/budget"
@@ -75,7 +76,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 	if len(expired) == 0 {
 		return nil
 	}
-	_, err := e.submit(ctx, expired[0].Key.Namespace, false, &bulk{keys: expired}, nil)
+	err := e.submit(ctx, expired[0].Key.Namespace, false, &bulk{keys: expired}, nil)
 	return err
 }
 
@@ -114,7 +115,7 @@ type sweep struct {
 }
 
 func (e *Engine) sweepOne(ctx context.Context, k statestore.Key) error {
-	_, err := e.submit(ctx, k.Namespace, false, &sweep{e, k}, nil)
+	err := e.submit(ctx, k.Namespace, false, &sweep{e, k}, nil)
 	return err
 }
 
@@ -135,14 +136,8 @@ func (w *sweep) apply(t *txn) error {
 
 // control derives a target's record; one that says nothing any more goes.
 func (w *sweep) control(t *txn, h int, stored *target.Control) error {
-	name, cfg := w.key.Name, (*target.Config)(nil)
-	for i := range len(name) {
-		if name[i:i+1] == sep {
-			name = name[:i]
-			break
-		}
-	}
-	cfg = w.engine.policies.Load().of(w.key.Namespace).Target(name)
+	name, _, _ := strings.Cut(w.key.Name, sep)
+	cfg := w.engine.policies.Load().of(w.key.Namespace).Target(name)
 	c, made := stored.Derive(cfg, t.now)
 	if c.Fresh(t.now) {
 		t.put(h, nil)
