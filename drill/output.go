@@ -42,6 +42,9 @@ type Options struct {
 	Out io.Writer
 	// CallTimeout bounds each RPC. Zero: one minute.
 	CallTimeout time.Duration
+	// AllowPending leaves scenarios that need an RPC which this version lacks
+	// out of the failures. They are reported as pending, never as passed.
+	AllowPending bool
 	// Progress, if set, is called after each scenario.
 	Progress func(Result)
 }
@@ -150,6 +153,9 @@ func (r *Result) lines() []string {
 // summary says in one line how many passed and why the others did not.
 func (r Report) summary() string {
 	text := fmt.Sprintf("%d of %d drills ok, %d failed", r.count(Passed), len(r.Results), r.Failed())
+	if n := r.pending(); n > 0 {
+		text += fmt.Sprintf(", %d pending", n)
+	}
 	var why []string
 	for _, reason := range []Reason{Mismatched, Invalid, SetUp, Failed, TearDown, NotInVersion, NotRun} {
 		if n := r.count(reason); n > 0 {

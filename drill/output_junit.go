@@ -34,6 +34,11 @@ type junitCase struct {
 	File    string        `xml:"file,attr"`
 	Time    string        `xml:"time,attr"`
 	Failure *junitFailure `xml:"failure,omitempty"`
+	Skipped *junitSkipped `xml:"skipped,omitempty"`
+}
+
+type junitSkipped struct {
+	Message string `xml:"message,attr"`
 }
 
 type junitFailure struct {
@@ -67,6 +72,10 @@ func (w *junitWriter) end(r *Report) {
 func junitResult(r *Result) junitCase {
 	c := junitCase{
 		Class: "drill", Name: printable(r.ID + " " + r.Title), File: printable(r.File), Time: seconds(r.Took),
+	}
+	if r.Pending {
+		c.Skipped = &junitSkipped{Message: printable(r.Message)}
+		return c
 	}
 	if !r.OK() {
 		lines := r.lines()

@@ -14,7 +14,10 @@ func (w *tableWriter) begin(int) {}
 
 func (w *tableWriter) result(r *Result) {
 	verdict := "ok  "
-	if !r.OK() {
+	switch {
+	case r.Pending:
+		verdict = "n/a "
+	case !r.OK():
 		verdict = "FAIL"
 	}
 	_, _ = fmt.Fprintf(w.out, "%s  %s  %s\n", verdict, printable(r.ID), printable(r.Title))

@@ -25,7 +25,11 @@ func (w *tapWriter) result(r *Result) {
 	}
 	// A # begins a directive, and a \ escapes.
 	escape := strings.NewReplacer(`\`, `\\`, `#`, `\#`)
-	_, _ = fmt.Fprintf(w.out, "%s %d - %s\n", verdict, w.n, escape.Replace(printable(r.ID)+" "+printable(r.Title)))
+	directive := ""
+	if r.Pending {
+		directive = " # TODO " + string(r.Reason)
+	}
+	_, _ = fmt.Fprintf(w.out, "%s %d - %s%s\n", verdict, w.n, escape.Replace(printable(r.ID)+" "+printable(r.Title)), directive)
 	if r.OK() {
 		return
 	}

@@ -264,3 +264,20 @@ func TestCallTimeout(t *testing.T) {
 		}
 	})
 }
+
+func TestPendingIsNeitherPassedNorFailed(t *testing.T) {
+	scenario := parse("x.yaml", []byte("id: X\nsteps:\n- {claim: {}}\n"))
+	for _, format := range []Format{Table, TAP, JUnit} {
+		var out strings.Builder
+		failed, err := Execute(t.Context(), &fakeConn{}, []Scenario{scenario}, Options{Format: format, Out: &out, AllowPending: true})
+		if err != nil || failed != 0 {
+			t.Errorf("%s: failed %d, %v", format, failed, err)
+		}
+		if !strings.Contains(out.String(), "0 of 1 drills ok, 0 failed, 1 pending") {
+			t.Errorf("%s does not say that the scenario is pending:\n%s", format, out.String())
+		}
+		if failed, _ := Execute(t.Context(), &fakeConn{}, []Scenario{scenario}, Options{Format: format}); failed != 1 {
+			t.Errorf("%s: it must fail unless it is allowed to be pending", format)
+		}
+	}
+}
