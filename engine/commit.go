@@ -69,12 +69,15 @@ func (m *committer) do(c *command) error {
 		m.mu.Unlock()
 		c.room.batch[0] = c
 		c.batch = c.room.batch[:]
-		m.lead(c)
-	} else if err := m.enqueue(c); err != nil {
-		m.mu.Unlock()
+		if m.lead(c) {
+			return c.err
+		}
+		return m.await(c)
+	}
+	err := m.enqueue(c)
+	m.mu.Unlock()
+	if err != nil {
 		return err
-	} else {
-		m.mu.Unlock()
 	}
 	return m.await(c)
 }
@@ -114,48 +117,40 @@ func (m *committer) add(c *command) {
 // batch the caller waits for its end, which is bounded by the store.
 func (m *committer) await(c *command) error {
 	gone := c.ctx.Done()
-	for !c.done {
+	for {
 		select {
 		case <-c.wake:
-			if c.batch != nil {
-				m.lead(c)
+			// Woken to lead a batch, or because the command is done.
+			if c.batch == nil || m.lead(c) {
+				return c.err
 			}
 		case <-gone:
 			gone = nil
 			m.mu.Lock()
-			if c.queued {
-				c.queued = false // sealing skips it
-				m.mu.Unlock()
+			left := c.queued
+			c.queued = false // sealing skips it
+			m.mu.Unlock()
+			if left {
 				return context.Cause(c.ctx)
 			}
-			m.mu.Unlock()
 		}
 	}
-	return c.err
 }
 
-// lead runs the leader's batch, answers its members and hands the lane on.
-func (m *committer) lead(c *command) {
+// lead runs the leader's batch, answers its members and hands the lane on. It
+// reports whether the leader's own command is done.
+func (m *committer) lead(c *command) bool {
 	batch := c.batch
 	c.batch = nil
 	m.engine.execute(batch)
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.active--
 	for _, member := range batch {
 		m.unhold(member)
-		if member.again && member.rounds < maxRounds {
-			member.rounds++
-			m.urgentFirst(member)
-			continue
-		}
-		if member.again {
-			member.again, member.err = false, fmt.Errorf("%w: a command kept asking for more keys", ErrInternal)
-		}
-		member.done = true
-		if member != c {
-			member.wake <- struct{}{}
-		}
+		m.conclude(member, c)
 	}
+	done := c.done
 	m.dispatch()
 	if m.closed && m.active == 0 {
 		select {
@@ -164,7 +159,24 @@ func (m *committer) lead(c *command) {
 			close(m.idle)
 		}
 	}
-	m.mu.Unlock()
+	return done
+}
+
+// conclude answers a member of a batch, or queues it again if it needs more
+// keys.
+func (m *committer) conclude(c, leader *command) {
+	if c.again && c.rounds < maxRounds {
+		c.rounds++
+		m.urgentFirst(c)
+		return
+	}
+	if c.again {
+		c.again, c.err = false, fmt.Errorf("%w: a command kept asking for more keys", ErrInternal)
+	}
+	c.done = true
+	if c != leader {
+		c.wake <- struct{}{}
+	}
 }
 
 // urgentFirst puts a command that needs more keys to the head of the queue.
