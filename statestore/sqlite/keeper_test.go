@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlite
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/statestore"
+)
+
+func level(t *testing.T, s *Store) int64 {
+	t.Helper()
+	n, err := s.writer.number("PRAGMA synchronous")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestDurabilityDecidesWhetherToWait(t *testing.T) {
+	const normal, full = 1, 2
+	s := newStore(t)
+	for i, d := range []statestore.Durability{
+		statestore.Rebuildable, statestore.Durable, statestore.Durable, statestore.Rebuildable, statestore.Rebuildable, statestore.Durable,
+	} {
+		mustPut(t, s, "a", int64(i), d)
+		want := int64(normal)
+		if d == statestore.Durable {
+			want = full
+		}
+		if got := level(t, s); got != want {
+			t.Fatalf("write %d, durability %d: synchronous=%d, want %d", i, d, got, want)
+		}
+		if s.writer.unsynced != (d == statestore.Rebuildable) {
+			t.Fatalf("write %d, durability %d: unsynced = %v", i, d, s.writer.unsynced)
+		}
+	}
+}
+
+func TestRebuildableReachesTheDiskWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		for n := range int64(3) {
+			mustPut(t, s, "a", n, statestore.Rebuildable)
+			if !s.writer.unsynced {
+				t.Fatal("a rebuildable commit waited for the disk")
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if s.writer.unsynced {
+				t.Fatalf("commit %d did not reach the disk", n)
+			}
+		}
+	})
+}
+
+// TestADurableCommitOfTheSameContentWaitsToo: SQLite writes nothing for a row
+// that stays as it is, but what was committed before it must reach the disk.
+func TestADurableCommitOfTheSameContentWaitsToo(t *testing.T) {
+	s := newStore(t)
+	mustPut(t, s, "a", 1, statestore.Durable)
+	mustPut(t, s, "a", 2, statestore.Rebuildable)
+	size := func() int64 {
+		info, err := os.Stat(s.path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	mustPut(t, s, "a", 2, statestore.Durable)
+	if size() == before {
+		t.Fatal("the durable commit wrote nothing, so it waited for nothing")
+	}
+	before = size()
+	mustPut(t, s, "a", 2, statestore.Durable)
+	if size() != before {
+		t.Fatal("a commit of what is on the disk already wrote something")
+	}
+}
+
+func TestAnIdleStoreWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		mustPut(t, s, "a", 1, statestore.Rebuildable)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before, err := os.Stat(s.path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		after, err := os.Stat(s.path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Size() != before.Size() {
+			t.Fatalf("the log grew from %d to %d while nothing happened", before.Size(), after.Size())
+		}
+	})
+}
+
+func TestLogIsStartedAgain(t *testing.T) {
+	s := newStore(t)
+	largest := int64(0)
+	for round := range 12 {
+		entries := make([]*statestore.Entry, 200)
+		for i := range entries {
+			entries[i] = &statestore.Entry{Key: noteKey(fmt.Sprintf("n%d", (round*200+i)%1000)), Mode: statestore.Write}
+		}
+		err := s.Update(t.Context(), entries, func(now rules.Instant) (statestore.Durability, error) {
+			for _, e := range entries {
+				e.Put(&note{N: int64(round), Text: strings.Repeat("x", 1000), Due: now})
+			}
+			return statestore.Rebuildable, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.empty(t.Context())
+		info, err := os.Stat(s.path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 5 {
+			largest = info.Size()
+		}
+		if round > 5 && info.Size() > largest {
+			t.Fatalf("the log is %d bytes in round %d and was %d", info.Size(), round, largest)
+		}
+	}
+	if err := s.usable(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestManyChangesWakeTheKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		for n := range int64(fullLog/2 + 1) {
+			mustPut(t, s, "a", n, statestore.Rebuildable)
+		}
+		synctest.Wait()
+		if s.logLength >= fullLog/2 {
+			t.Fatalf("%d changes since the log was emptied", s.logLength)
+		}
+		// What the keeper has moved is what a passive checkpoint would find done.
+		moved, err := s.keeper.move()
+		if err != nil || moved == 0 {
+			t.Fatalf("moved %d: %v", moved, err)
+		}
+	})
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package storetest_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/statestore/memory"
+	"github.com/resilienced/resilienced/statestore/sqlite"
+	"github.com/resilienced/resilienced/statestore/storetest"
+)
+
+func TestMain(m *testing.M) {
+	storetest.Child("sqlite", openSQLite)
+	goleak.VerifyTestMain(m)
+}
+
+func openSQLite(ctx context.Context, place string) (statestore.Store, error) {
+	codec, err := storetest.Codec()
+	if err != nil {
+		return nil, err
+	}
+	// A small cache, so that records are also read from the file.
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: place, Codec: codec, CacheRecords: 64})
+	if err != nil {
+		return nil, err // and no Store that holds a nil pointer
+	}
+	return s, nil
+}
+
+func memoryHarness() storetest.Harness {
+	return storetest.Harness{
+		Name: "memory",
+		Open: func(*testing.T) statestore.Store { return memory.New(memory.Config{}) },
+	}
+}
+
+// sqliteHarness opens stores in files of their own and remembers which.
+func sqliteHarness() storetest.Harness {
+	var places sync.Map
+	open := func(t *testing.T, place string) statestore.Store {
+		t.Helper()
+		s, err := openSQLite(t.Context(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		places.Store(s, place)
+		return s
+	}
+	newPlace := func(t *testing.T) string {
+		t.Helper()
+		return filepath.Join(t.TempDir(), "records.db")
+	}
+	return storetest.Harness{
+		Name: "sqlite",
+		Open: func(t *testing.T) statestore.Store {
+			t.Helper()
+			return open(t, newPlace(t))
+		},
+		Reopen: func(t *testing.T, s statestore.Store) statestore.Store {
+			t.Helper()
+			place, _ := places.LoadAndDelete(s)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return open(t, place.(string))
+		},
+		Crash: &storetest.Crash{Place: newPlace, Open: openSQLite},
+	}
+}
+
+// TestConformance runs the suite over every store that needs no server, and
+// wants each to pass through the same number of tests.
+func TestConformance(t *testing.T) {
+	ran := make(map[string]int)
+	for _, h := range []storetest.Harness{memoryHarness(), sqliteHarness()} {
+		t.Run(h.Name, func(t *testing.T) { ran[h.Name] = storetest.Run(t, h) })
+	}
+	if picked := flag.Lookup("test.run").Value.String(); strings.Contains(picked, "/") {
+		return // only some of the tests were asked for
+	}
+	if ran["memory"] != ran["sqlite"] || ran["memory"] == 0 {
+		t.Errorf("the stores ran different numbers of tests: %s", fmt.Sprint(ran))
+	}
+}
