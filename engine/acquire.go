@@ -210,8 +210,10 @@ func (a *acquire) operation(t *txn) (*operation.Operation, bool, error) {
 		if p.Hash != a.req.Hash {
 			return nil, false, &MismatchError{Field: "request_id", Recorded: "a grant of " + p.Target + " to operation " + a.req.OperationID}
 		}
-		a.repeatGrant(t, op)
-		return op, true, nil
+		if p.State != operation.PermitReleased { // what was given back is decided anew
+			a.repeatGrant(t, op)
+			return op, true, nil
+		}
 	}
 	op, _ = op.Derive(t.now)
 	return op, false, nil
@@ -354,6 +356,8 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 		return
 	}
 	op := a.admitted(t, d, w, q, p)
+	first := !op.Detail.At(d.Level).Deposited
+	op.Detail.At(d.Level).Deposited = true
 	if changes {
 		t.put(keys.control, a.take(d, level, p, t.now).Stamp(keys.config, t.now))
 	}
@@ -369,7 +373,7 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	if d.Probe || p.Slot || op.Idempotency == operation.NonIdempotent {
 		t.durable = true
 	}
-	if op.Tried(d.Level) == 1 {
+	if first {
 		t.count(keys.tally, tallyOp{key: keys.tallyKey, config: keys.config, now: t.now, deposit: true})
 	}
 	a.granted = op
@@ -413,7 +417,7 @@ func (a *acquire) permit(t *txn, d *admit.Decision, level *admit.Level, op *oper
 	p := &operation.Permit{
 		RequestID: a.req.RequestID, Hash: a.req.Hash, Target: cfg.Name, Credential: a.req.Credential, Level: d.Level,
 		Attempt: 1, Generation: level.Control.Breaker.Generation, GrantedAt: t.now, Expires: t.now.Add(lease), Lease: lease,
-		HoldUntil: t.now.Add(hold), Reserved: d.Reserve, Source: uint8(d.Source), Probe: d.Probe,
+		HoldUntil: t.now.Add(hold), Reserved: d.Reserve, Explicit: a.req.Estimate.Cost, Source: uint8(d.Source), Probe: d.Probe,
 		Slot: !d.Probe && cfg.Limit.Concurrency > 0,
 	}
 	previous := uint64(0)
@@ -454,7 +458,7 @@ func (a *acquire) admitted(t *txn, d *admit.Decision, w *admit.World, q *admit.Q
 		detail.Key, detail.ReplayOf = a.req.IdempotencyKey, a.req.ReplayOf
 		detail.Deadline = t.now.Add(operation.DefaultDeadline)
 		if op.Permit != nil { // a tombstone comes back to life
-			detail.At(op.Permit.Level).Attempts = op.Attempts
+			*detail.At(op.Permit.Level) = operation.Level{Attempts: op.Attempts, Deposited: true}
 		}
 	}
 	if a.req.Deadline > 0 {

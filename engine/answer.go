@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/resilienced/resilienced/rules"
@@ -115,11 +116,11 @@ func runView(path []*budget.Run, now rules.Instant) *RunView {
 	for _, r := range path[:len(path)-1] {
 		v.Remaining = smaller(v.Remaining, r.Remaining(now))
 	}
-	if blocker, state := budget.Blocker(path, now); blocker != nil {
+	if blocker, _ := budget.Blocker(path, now); blocker != nil {
 		v.BlockedBy = blocker.ID
-		if state >= budget.Stopped && leaf.Final == 0 {
-			v.State = budget.Stopped
-		}
+	}
+	if i := slices.IndexFunc(path, func(r *budget.Run) bool { return r.Final != 0 }); i >= 0 && leaf.Final == 0 {
+		v.State, v.BlockedBy = budget.Stopped, path[i].ID
 	}
 	return v
 }

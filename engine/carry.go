@@ -293,7 +293,7 @@ func (r *report) released(t *txn, op *operation.Operation) error {
 		op: r.op, runs: r.runs, depth: len(r.path), own: r.own, operation: op, permit: r.permit, newest: r.newest,
 		name: r.claims.Operation, hash: r.req.Hash,
 	}, func(c target.Control) {
-		r.result.Answer = operation.Answer{Reason: classify.ReasonReleased, Class: classify.Aborted, Action: operation.Stop}
+		r.result.Answer = givenBack()
 		r.finish(t, &c)
 	})
 }

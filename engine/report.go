@@ -165,9 +165,13 @@ func (r *report) repeated(t *txn, op *operation.Operation) (bool, error) {
 		}
 		return true, &MismatchError{Field: "permit_id", Recorded: recorded}
 	}
-	r.result.Answer = plainSuccess()
-	if op.Answer != nil {
+	switch {
+	case op.Answer != nil:
 		r.result.Answer = *op.Answer
+	case r.permit.State == operation.PermitReleased:
+		r.result.Answer = givenBack()
+	default:
+		r.result.Answer = plainSuccess()
 	}
 	c := t.control(&r.own)
 	r.finish(t, &c)
@@ -179,6 +183,11 @@ func plainSuccess() operation.Answer {
 	return operation.Answer{
 		Rule: "R01", Class: classify.OK, Reason: classify.ReasonOK, Certainty: classify.Processed, Action: operation.Continue,
 	}
+}
+
+// givenBack is the answer to a release.
+func givenBack() operation.Answer {
+	return operation.Answer{Reason: classify.ReasonReleased, Class: classify.Aborted, Action: operation.Stop}
 }
 
 // classify reads the signal with what the policy knows of the target.
@@ -263,6 +272,9 @@ func (r *report) counted(op *operation.Operation, v *classify.Verdict) *operatio
 		level.Timeouts++
 	}
 	next.Detail.Throttled = v.Class == classify.Pressure
+	if !r.newest {
+		next.Detail.Throttled = op.Detail.Throttled
+	}
 	next.Detail.Found(r.claims.Fence)
 	switch v.Reason {
 	case classify.ReasonAuth, classify.ReasonForbidden, classify.ReasonQuotaExhausted:
@@ -317,7 +329,7 @@ func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own
 	r.query = admit.Query{
 		Operation: r.claims.Operation, Idempotent: idempotent(op.Idempotency), Deadline: r.remaining(t, op),
 		MaxAttempts: op.Detail.MaxAttempts, TaskBudget: op.Detail.TaskBudget, Rand: r.random,
-		Estimate: budget.Estimate{Cost: &r.permit.Reserved.Cost},
+		Estimate: budget.Estimate{Cost: r.permit.Explicit}, Last: &r.permit.Reserved.Cost,
 	}
 	r.facts = directive.Facts{
 		World: w, Verdict: *v, Level: level, Rand: r.random, Reserved: r.permit.Reserved,

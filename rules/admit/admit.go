@@ -84,6 +84,7 @@ type Query struct {
 	Operation   string
 	Idempotent  bool
 	Estimate    budget.Estimate
+	Last        *int64        // what the attempt before reserved, for a level whose price says no more; may be nil
 	Deadline    time.Duration // 0: none
 	MaxWait     time.Duration
 	Pin         *int

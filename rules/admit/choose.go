@@ -116,13 +116,14 @@ func Suspect(c *target.Config, suspects []string) bool {
 	return c.Credential != "" && slices.Contains(suspects, c.Credential)
 }
 
-// cheaper returns the level at which a run under pressure starts, or start.
+// cheaper returns the level at which a run under pressure starts: the first
+// that costs less than level 0 and that the operation may still use; or start.
 func (a *arbiter) cheaper(start int) int {
 	if start != 0 || a.q.Pin != nil || len(a.w.Levels) < 2 || !budget.UnderPressure(a.w.Runs, a.w.Now) {
 		return start
 	}
 	for i := 1; i < len(a.w.Levels); i++ {
-		if a.w.Levels[i].Kind != fallback.HumanQueue && a.isCheaper(i) {
+		if a.w.Levels[i].Kind != fallback.HumanQueue && a.unfit(i, start) == None && a.isCheaper(i) {
 			return i
 		}
 	}
@@ -176,8 +177,12 @@ func (a *arbiter) skipped(asked []attempt) []Skip {
 	return skips
 }
 
-// refusal answers with the first level's reason and the smallest delay (C4).
+// refusal answers with the reason of level 0, or of the level that was asked
+// first if level 0 was not, and with the smallest delay (C4).
 func (a *arbiter) refusal(asked []attempt) Decision {
+	if i := slices.IndexFunc(asked, func(t attempt) bool { return t.level == 0 }); i > 0 {
+		asked = slices.Concat(asked[i:i+1], asked[:i], asked[i+1:])
+	}
 	first := &asked[0].look
 	d := Decision{
 		Outcome: Denied, Reason: first.Reason, Rule: first.Rule, BlockedBy: first.BlockedBy, Detail: first.Detail,
@@ -191,7 +196,8 @@ func (a *arbiter) refusal(asked []attempt) Decision {
 	if d.Delay > 0 && d.Delay <= a.patience() {
 		d.Outcome = Wait
 	}
-	cfg := a.w.Levels[asked[0].level].Config
-	d.Delay = cfg.Retry.AddMargin(d.Delay, a.q.Rand)
+	if d.Outcome == Wait || d.Reason == Cooldown { // a fleet must not come back in one instant
+		d.Delay = a.w.Levels[asked[0].level].Config.Retry.AddMargin(d.Delay, a.q.Rand)
+	}
 	return d
 }

@@ -60,8 +60,16 @@ func askBreaker(q *Query, w *World, level *Level, _ int, l *Look) {
 		return
 	}
 	if r := gateReason(gate); r != None {
-		l.block(level.Config.DryBreaker, level, r, "breaker."+level.Control.Breaker.Cause.String(), delay, "")
+		l.block(level.Config.DryBreaker, level, r, breakerRule(&level.Control.Breaker), delay, "")
 	}
+}
+
+// breakerRule says what opened the breaker.
+func breakerRule(s *breaker.State) string {
+	if s.Cause == breaker.CauseNone {
+		return "breaker.forced"
+	}
+	return "breaker." + s.Cause.String()
 }
 
 func askCooldown(q *Query, w *World, level *Level, _ int, l *Look) {
@@ -107,8 +115,12 @@ func (q *Query) question(w *World, i int) budget.Question {
 	if level.Tally != nil {
 		history = level.Tally.Costs.Quantile(95)
 	}
+	byDefault := level.Config.DefaultEstimate
+	if byDefault == nil && level.Config.Price != nil {
+		byDefault = q.Last
+	}
 	return budget.Question{
-		Estimate: q.Estimate, Price: level.Config.Price, History: history, Default: level.Config.DefaultEstimate,
+		Estimate: q.Estimate, Price: level.Config.Price, History: history, Default: byDefault,
 		Unknown: level.Config.UnknownPrice, Deeper: i > 0, Needed: budget.Capped(w.Runs),
 	}
 }

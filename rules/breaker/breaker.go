@@ -185,7 +185,7 @@ func (s State) Force(to Phase, until rules.Instant, by, reason string, at rules.
 
 func (s State) clearStreaks() State {
 	s.Consecutive, s.Hard, s.Transport, s.Quality, s.Auth = 0, 0, 0, 0, 0
-	s.StreakSince, s.QualSince, s.TransSince, s.Suspects = 0, 0, 0, nil
+	s.StreakSince, s.QualSince, s.TransSince, s.AuthSince, s.Suspects = 0, 0, 0, 0, nil
 	return s
 }
 

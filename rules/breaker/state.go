@@ -70,6 +70,7 @@ type State struct {
 	StreakSince rules.Instant `json:"ss,omitempty"` // report of the first failure
 	QualSince   rules.Instant `json:"qs,omitempty"`
 	TransSince  rules.Instant `json:"ts,omitempty"`
+	AuthSince   rules.Instant `json:"as,omitempty"`
 	Suspects    []uint64      `json:"sr,omitempty"` // reporters whose own failures are in the streak, at most 2
 
 	// Opening.

@@ -124,11 +124,14 @@ func (s State) applyProbe(c Config, b Ballot, v Vote, now rules.Instant) (State,
 }
 
 // count moves the streaks. A success resets a streak only if its permit was
-// granted after the streak's first failure was reported (C10).
+// granted after the streak's first failure was reported (C10). A failure of
+// another kind ends a streak of auth failures: they are no longer consecutive.
 func (s State) count(b Ballot, v Vote, now rules.Instant) State {
 	switch v.Effect {
 	case classify.Success:
-		s.Auth = 0
+		if b.GrantedAt >= s.AuthSince {
+			s.Auth, s.AuthSince = 0, 0
+		}
 		if b.GrantedAt >= s.QualSince {
 			s.Quality, s.QualSince = 0, 0
 		}
@@ -137,11 +140,14 @@ func (s State) count(b Ballot, v Vote, now rules.Instant) State {
 			s.StreakSince, s.TransSince, s.Suspects = 0, 0, nil
 		}
 	case classify.Failure:
-		s.Auth = 0
+		s.Auth, s.AuthSince = 0, 0
 		s = s.countFailure(v, now)
 	case classify.Neutral:
 	}
 	if v.Auth {
+		if s.Auth == 0 {
+			s.AuthSince = now
+		}
 		s.Auth++
 	}
 	return s

@@ -46,7 +46,7 @@ type Directive struct {
 	State        operation.State // of the operation afterwards
 	TakeTask     bool            // a retry of the task's budget
 	TakeFleet    int64           // milli-tokens of the fleet's budget
-	RestartWaits bool            // the next backoff starts over
+	RestartWaits bool            // the target named the wait, so the next backoff starts over
 	Uncounted    bool            // the attempt does not count (R30)
 	QualityRetry bool            // a quality retry was given
 	Rule         string          // the branch of the tree
@@ -82,6 +82,9 @@ func Decide(f *Facts) Directive {
 		if v.Class != classify.Aborted {
 			t.letter(deadletter.Manual, classify.ReasonRunBudget)
 		}
+		if t.unsafe() {
+			t.d.State = operation.Locked // the run may be given more money
+		}
 	case v.Class == classify.OK:
 		t.d.Rule = "T2"
 		t.d.Action, t.d.State = operation.Continue, operation.Succeeded
@@ -93,7 +96,7 @@ func Decide(f *Facts) Directive {
 		t.escalate(typeFor(v.Reason))
 	case v.Class == classify.Unknown:
 		t.unknown()
-	case !t.Query.Idempotent && (v.Certainty == classify.Ambiguous || v.Class == classify.Quality):
+	case t.unsafe():
 		t.d.Rule = "T5"
 		t.escalate(escalation.TypeAmbiguousOutcome)
 		t.d.State = operation.Locked
@@ -117,6 +120,14 @@ func (t *tree) runOver() bool {
 	}
 	blocker, _ := budget.Blocker(t.World.Runs, t.World.Now)
 	return blocker != nil
+}
+
+// unsafe is the guard of T5: an operation that may not be made twice, and that
+// may have taken effect.
+func (t *tree) unsafe() bool {
+	v := &t.Verdict
+	return !t.Query.Idempotent && v.Class != classify.Aborted &&
+		(v.Certainty == classify.Ambiguous || v.Class == classify.Quality)
 }
 
 // unknown is C21: nobody knows what it means, so a person looks at it.
@@ -147,34 +158,51 @@ func typeFor(r classify.Reason) escalation.Type {
 func (t *tree) deterministic() {
 	v, cfg := &t.Verdict, t.World.Levels[t.Level].Config
 	t.d.Rule = "T6"
+	next := -1
 	switch {
-	case v.Reason == classify.ReasonContextLimit:
-		if i := t.larger(); i >= 0 {
-			t.fall(i)
+	case (v.Reason == classify.ReasonConflict && v.InProgress && t.Key) || (v.MayRetry && t.Query.Idempotent):
+		t.stay(max(t.backoff(), t.hold()))
+		if t.d.Action == operation.Retry {
 			return
 		}
-	case v.Reason == classify.ReasonContentPolicy:
-		if i := t.World.Chain.ContentPolicy; i != nil && t.free(*i) && t.admissible(*i, nil) {
-			t.fall(*i)
-			return
-		}
-		if cfg.ContentEscalate {
+		t.d = Directive{Next: -1, Rule: "T6", RetryDenied: t.d.RetryDenied}
+	case v.Reason == classify.ReasonContentPolicy && cfg.ContentEscalate:
+		if next = t.elsewhere(); next < 0 {
 			t.escalate(escalation.TypeUnspecified)
 			t.d.State = operation.Stopped
 			return
 		}
-	case v.Reason == classify.ReasonNotFound && cfg.Kind == "llm" && len(t.World.Levels) > 1:
-		if i := t.search(fallback.SameProviderCheaper, nil); i >= 0 {
-			t.fall(i)
-			return
+	default:
+		next = t.elsewhere()
+	}
+	if next >= 0 {
+		t.fall(next)
+		return
+	}
+	t.d.Action, t.d.State = operation.Stop, operation.Stopped
+}
+
+// elsewhere is the level at which a call that is wrong here may be right: one
+// with a larger context, one that the operator named for content policy stops,
+// or another model when this one is gone. An operation that may not be made
+// twice stays where it is.
+func (t *tree) elsewhere() int {
+	if !t.Query.Idempotent {
+		return -1
+	}
+	switch t.Verdict.Reason {
+	case classify.ReasonContextLimit:
+		return t.larger()
+	case classify.ReasonContentPolicy:
+		if i := t.World.Chain.ContentPolicy; i != nil && t.free(*i) && t.admissible(*i, nil) {
+			return *i
 		}
-	case (v.Reason == classify.ReasonConflict && v.InProgress && t.Key) || (v.MayRetry && t.Query.Idempotent):
-		t.stay(t.backoff())
-		if t.d.Action == operation.Retry {
-			return
+	case classify.ReasonNotFound:
+		if t.World.Levels[t.Level].Config.Kind == "llm" {
+			return t.search(fallback.SameProviderCheaper, nil)
 		}
 	}
-	t.d.Action, t.d.State, t.d.Delay, t.d.Letter = operation.Stop, operation.Stopped, 0, nil
+	return -1
 }
 
 // larger finds a level whose context is known to be larger than this one's.
@@ -183,8 +211,8 @@ func (t *tree) larger() int {
 	if own == 0 {
 		return -1
 	}
-	for i := range t.World.Levels {
-		if t.World.Levels[i].Config.MaxContext > own && t.free(i) && t.admissible(i, nil) {
+	for _, i := range t.World.Chain.Search(fallback.Primary, t.visited) {
+		if t.World.Levels[i].Config.MaxContext > own && t.admissible(i, nil) {
 			return i
 		}
 	}
@@ -207,7 +235,7 @@ func (t *tree) notProcessed() {
 		t.d.Action = operation.Stop
 		return
 	case classify.DispositionRetryOnce:
-		if t.refused() == 0 {
+		if t.refused() == 0 && !v.NoRetry {
 			t.transparent()
 			return
 		}

@@ -29,10 +29,9 @@ func (t *tree) fallBack(k fallback.Kind) {
 		return
 	}
 	wait, known := t.smallestWait(k, suspects)
-	if known && t.mayWait(wait) {
-		t.d.RestartWaits = t.hold() > 0
+	if delay := max(t.backoff(), wait); known && t.mayWait(delay) {
 		c := t.World.Levels[t.Level].Config.Retry
-		t.retry(c.AddMargin(max(t.backoff(), wait), t.Rand), retry.CostThrottle)
+		t.retry(c.AddMargin(delay, t.Rand), retry.CostThrottle)
 		return
 	}
 	t.exhausted(wait)
@@ -63,17 +62,20 @@ func (t *tree) search(k fallback.Kind, suspects []string) int {
 // lastResort: when the target is out for transport, a cheaper model of the
 // same provider is another pool, and used before giving up.
 func (t *tree) lastResort(k fallback.Kind, suspects []string) int {
-	state := &t.World.Levels[t.Level].Control.Breaker
-	if k <= fallback.SameProviderCheaper || state.Passing() || state.Cause == breaker.CauseAuth ||
-		state.Cause == breaker.CauseQuality || leavesProvider(t.Verdict.Reason) {
-		return -1
-	}
 	for i := range t.World.Levels {
-		if t.World.Levels[i].Kind == fallback.SameProviderCheaper && t.free(i) && t.admissible(i, suspects) {
+		if t.World.Levels[i].Kind < k && t.cheaperHelps(i) && t.free(i) && t.admissible(i, suspects) {
 			return i
 		}
 	}
 	return -1
+}
+
+// cheaperHelps reports whether a level is such another pool, and whether what
+// is wrong with the target leaves it any use.
+func (t *tree) cheaperHelps(i int) bool {
+	state := &t.World.Levels[t.Level].Control.Breaker
+	return t.World.Levels[i].Kind == fallback.SameProviderCheaper && !state.Passing() && state.Cause != breaker.CauseAuth &&
+		state.Cause != breaker.CauseQuality && !leavesProvider(t.Verdict.Reason)
 }
 
 func (t *tree) visited(i int) bool { return t.World.Op.Tried(i) > 0 || i == t.Level }
@@ -103,7 +105,8 @@ func (t *tree) smallestWait(k fallback.Kind, suspects []string) (time.Duration, 
 	best, known := time.Duration(0), false
 	for i := range t.World.Levels {
 		l := &t.World.Levels[i]
-		if i != t.Level && (t.visited(i) || l.Kind < k || l.Kind == fallback.HumanQueue || admit.Suspect(l.Config, suspects)) {
+		if i != t.Level && (t.visited(i) || (l.Kind < k && !t.cheaperHelps(i)) || l.Kind == fallback.HumanQueue ||
+			admit.Suspect(l.Config, suspects)) {
 			continue
 		}
 		wait, ok := t.waitOf(i)

@@ -41,8 +41,10 @@ func (t *tree) want() {
 		t.fallBack(fallback.SameProviderCheaper)
 	case v.Class == classify.Quality:
 		t.quality()
-	case v.Reason == classify.ReasonRefused && t.refused() == 0:
+	case v.Reason == classify.ReasonRefused && t.refused() == 0 && !v.NoRetry:
 		t.transparent()
+	case v.Class == classify.Persistent:
+		t.fallBack(fallback.CrossProvider)
 	case v.Reason == classify.ReasonTimeout && t.counters().Timeouts >= manyTimeouts:
 		t.fallBack(fallback.CrossProvider)
 	case state.SustainedOutage(level.Config.Breaker, t.World.Now):
@@ -78,7 +80,7 @@ func (t *tree) quality() {
 	}
 	if t.counters().Quality < allowed {
 		t.d.QualityRetry = true
-		t.stay(0)
+		t.stay(t.hold())
 		return
 	}
 	t.fallBack(fallback.CrossProvider)
@@ -125,20 +127,19 @@ func (t *tree) throttled() bool { return t.Verdict.Class == classify.Pressure }
 // stay is T9: retry here if everything that bounds retries allows it.
 func (t *tree) stay(delay time.Duration) {
 	c := t.World.Levels[t.Level].Config.Retry
-	t.d.RestartWaits = t.hold() > 0
 	cost := int64(retry.CostTransient)
 	if t.throttled() {
 		cost = retry.CostThrottle
 	}
 	denied := t.denied(delay, cost)
 	if denied == admit.None && !t.Verdict.NoRetry && delay <= c.MaxInlineWait {
-		if t.d.RestartWaits {
+		if t.hold() > 0 {
 			delay = c.AddMargin(delay, t.Rand)
 		}
 		t.retry(delay, cost)
 		return
 	}
-	t.d.RetryDenied, t.d.RestartWaits, t.d.QualityRetry = denied, false, false
+	t.d.RetryDenied, t.d.QualityRetry = denied, false
 	kind := fallback.CrossProvider
 	if rateLimit(t.Verdict.Reason) {
 		kind = fallback.SameProviderCheaper
@@ -193,4 +194,5 @@ func (t *tree) retry(delay time.Duration, cost int64) {
 	t.d.Action, t.d.Delay, t.d.Next = operation.Retry, delay, t.Level
 	t.d.TakeTask, t.d.TakeFleet = true, cost
 	t.d.RestartCall = t.Verdict.Reason == classify.ReasonStreamBroken
+	t.d.RestartWaits = t.Verdict.HasRetryAfter && t.Verdict.RetryAfter > 0
 }

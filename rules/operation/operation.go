@@ -66,7 +66,7 @@ func (o *Operation) Derive(now rules.Instant) (*Operation, bool) {
 	next.Permit = &lost
 	next.Expires = lost.Expires.Add(Retention)
 	detail := o.detail()
-	detail.Promised = false
+	detail.Promised, detail.Throttled = false, false
 	detail.Lost = append(slices.Clip(detail.Lost), &lost)
 	if len(detail.Lost) > maxLost {
 		detail.Lost = detail.Lost[len(detail.Lost)-maxLost:]
@@ -147,6 +147,7 @@ func (o *Operation) Tombstone(now rules.Instant) *Operation {
 		operation Operation
 		permit    Permit
 	}{operation: *o, permit: *o.Permit}
+	left.permit.Explicit = nil
 	left.operation.Permit = &left.permit
 	left.operation.Detail = nil
 	left.operation.Expires = now.Add(TombstoneRetention)

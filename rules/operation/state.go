@@ -74,6 +74,7 @@ type Permit struct {
 	Lease      time.Duration  `json:"le"` // what a heartbeat adds
 	HoldUntil  rules.Instant  `json:"hu"` // no heartbeat goes beyond
 	Reserved   budget.Amounts `json:"re"`
+	Explicit   *int64         `json:"ex,omitempty"` // the caller's own estimate in micro-USD, for the levels to come
 	Source     uint8          `json:"es,omitempty"` // budget.Source of the estimate
 	State      PermitState    `json:"st,omitempty"`
 	Probe      bool           `json:"p,omitempty"`
@@ -90,6 +91,8 @@ type Level struct {
 	Timeouts int `json:"t,omitempty"`
 	Quality  int `json:"q,omitempty"` // quality retries given
 	Refused  int `json:"r,omitempty"` // transparent retries given (R30)
+	// Deposited: the fleet's retry budget has its deposit for the level.
+	Deposited bool `json:"d,omitempty"`
 }
 
 // Answer is the part of a Report's answer that a repeat is given again.

@@ -188,8 +188,8 @@ func (t *Tally) Median() time.Duration {
 
 // Histogram counts values in buckets that are a quarter of an octave wide, and
 // forgets: when it holds decayAt values, every count is halved. A quantile is
-// the upper end of its bucket, so never less than the true one and at most a
-// fifth more.
+// the upper end of its bucket, so never less than the true one and less than a
+// quarter more.
 type Histogram struct {
 	Counts []byte `json:"c,omitempty"`
 	Total  int    `json:"n,omitempty"`
