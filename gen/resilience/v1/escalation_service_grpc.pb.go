@@ -34,7 +34,7 @@ const (
 type EscalationServiceClient interface {
 	// GetEscalation reads one escalation in full. Fails with NOT_FOUND if there is none.
 	GetEscalation(ctx context.Context, in *GetEscalationRequest, opts ...grpc.CallOption) (*GetEscalationResponse, error)
-	// ListEscalations reads escalations, nearest deadline first.
+	// ListEscalations reads escalations, newest first.
 	ListEscalations(ctx context.Context, in *ListEscalationsRequest, opts ...grpc.CallOption) (*ListEscalationsResponse, error)
 	// WaitDecision answers as soon as the escalation is final, or at the end of timeout with what it is then. It reads
 	// first and waits then, so a decision made before the call is never missed. In a drill it answers at once.
@@ -87,7 +87,7 @@ func (c *escalationServiceClient) WaitDecision(ctx context.Context, in *WaitDeci
 type EscalationServiceServer interface {
 	// GetEscalation reads one escalation in full. Fails with NOT_FOUND if there is none.
 	GetEscalation(context.Context, *GetEscalationRequest) (*GetEscalationResponse, error)
-	// ListEscalations reads escalations, nearest deadline first.
+	// ListEscalations reads escalations, newest first.
 	ListEscalations(context.Context, *ListEscalationsRequest) (*ListEscalationsResponse, error)
 	// WaitDecision answers as soon as the escalation is final, or at the end of timeout with what it is then. It reads
 	// first and waits then, so a decision made before the call is never missed. In a drill it answers at once.

@@ -42,7 +42,7 @@ type RunServiceClient interface {
 	StartRun(ctx context.Context, in *StartRunRequest, opts ...grpc.CallOption) (*StartRunResponse, error)
 	// GetRun reads one run.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
-	// ListRuns reads runs, newest first.
+	// ListRuns reads runs, by id.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	// AdjustRun changes a run's caps and may so make it ACTIVE again. Fails with FAILED_PRECONDITION on a final run.
 	AdjustRun(ctx context.Context, in *AdjustRunRequest, opts ...grpc.CallOption) (*AdjustRunResponse, error)
@@ -146,7 +146,7 @@ type RunServiceServer interface {
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// GetRun reads one run.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
-	// ListRuns reads runs, newest first.
+	// ListRuns reads runs, by id.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// AdjustRun changes a run's caps and may so make it ACTIVE again. Fails with FAILED_PRECONDITION on a final run.
 	AdjustRun(context.Context, *AdjustRunRequest) (*AdjustRunResponse, error)

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/resilienced/resilienced/drill"
+	"github.com/resilienced/resilienced/node"
+)
+
+func newDrill() *cobra.Command {
+	store := oneOf{"memory", []string{"memory", "sqlite"}}
+	format := oneOf{string(drill.Table), drill.Formats()}
+	addr := ""
+	cmd := &cobra.Command{
+		Use:   "drill [FILE|DIR ...]",
+		Short: "Run scenarios against the service",
+		Long: `Run scenarios over the real API, each in a namespace of its own whose clock
+stands still: against a server made for the occasion, or a running one that was
+started with --allow-drills. Without an argument the built-in scenarios run.
+
+Exits with 1 if any scenario does not go as written.`,
+		Example: `  resilienced drill
+  resilienced drill --store sqlite -o tap
+  resilienced drill scenarios/ my-case.yaml
+  resilienced drill --addr 127.0.0.1:7070`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			scenarios, err := load(args)
+			if err != nil {
+				return fail(exitUsage, err)
+			}
+			options := drill.Options{
+				Format: drill.Format(format.value), Out: cmd.OutOrStdout(),
+				AllowPending: len(args) == 0, // the built-in ones are ahead of the API; files are the caller's
+			}
+			if addr != "" {
+				return drillAt(cmd.Context(), addr, scenarios, options)
+			}
+			return drillOwn(cmd.Context(), store.value, scenarios, options, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().Var(&store, "store", "store of the server that is made; its records are thrown away")
+	cmd.Flags().StringVar(&addr, "addr", "", "`ADDRESS` of a running server to use instead")
+	cmd.Flags().VarP(&format, "output", "o", "form of the report")
+	return cmd
+}
+
+func load(paths []string) ([]drill.Scenario, error) {
+	if len(paths) == 0 {
+		return drill.Builtin()
+	}
+	scenarios, err := drill.Load(paths)
+	if err != nil {
+		return nil, err
+	}
+	if len(scenarios) == 0 {
+		return nil, errors.New("there is no scenario in what was named; name .yaml files or folders of them")
+	}
+	return scenarios, nil
+}
+
+// drillOwn runs the scenarios against a node of its own.
+func drillOwn(ctx context.Context, store string, scenarios []drill.Scenario, options drill.Options, stderr io.Writer) error {
+	dir, err := os.MkdirTemp("", "resilienced-drill-")
+	if err != nil {
+		return fail(exitUnavailable, err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what cannot be removed is the system's to clean
+	n, err := node.New(ctx, node.Config{
+		Store: store, DataDir: dir, AllowDrills: true, Logger: newLogger(stderr, "text", "error"),
+	})
+	if err != nil {
+		return fail(startCode(err), err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fail(exitUnavailable, errors.Join(err, n.Shutdown(ctx)))
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- n.ServeListener(serving, listener) }()
+	outcome := drillAt(ctx, listener.Addr().String(), scenarios, options)
+	stop()
+	if err := <-served; err != nil {
+		return errors.Join(outcome, fail(exitUnavailable, err))
+	}
+	return outcome
+}
+
+// drillAt runs the scenarios against the server at an address.
+func drillAt(ctx context.Context, addr string, scenarios []drill.Scenario, options drill.Options) error {
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fail(exitUsage, fmt.Errorf("the address %q cannot be used: %w", addr, err))
+	}
+	defer conn.Close() //nolint:errcheck // nothing is lost with it
+	failed, err := drill.Execute(ctx, conn, scenarios, options)
+	switch {
+	case err != nil && status.Code(errors.Unwrap(err)) == codes.Unavailable, status.Code(err) == codes.Unavailable:
+		return fail(exitUnavailable, fmt.Errorf("%w\nis resilienced running at %s? start it with: resilienced serve --allow-drills", err, addr))
+	case err != nil:
+		return fail(exitFailed, err)
+	case failed > 0:
+		return fail(exitFailed, errors.New("")) // the report has said it
+	}
+	return nil
+}

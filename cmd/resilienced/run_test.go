@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	pb "github.com/resilienced/resilienced/gen/resilience/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// run runs a command line to its end.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Run(t.Context(), args, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// service is `resilienced serve` under way.
+type service struct {
+	stop context.CancelFunc
+	code chan int
+	log  *lines
+	conn *grpc.ClientConn
+}
+
+// lines is a log that can be waited for.
+type lines struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	address chan string
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := regexp.MustCompile(`msg=serving address=(\S+)`).FindSubmatch(p); m != nil {
+		l.address <- string(m[1])
+	}
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func start(t *testing.T, args ...string) *service {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	s := &service{stop: stop, code: make(chan int, 1), log: &lines{address: make(chan string, 1)}}
+	go func() {
+		s.code <- Run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain-delay", "0s"}, args...), strings.NewReader(""), io.Discard, s.log)
+	}()
+	var address string
+	select {
+	case address = <-s.log.address:
+	case code := <-s.code:
+		t.Fatalf("serve ended with %d:\n%s", code, s.log)
+	}
+	var err error
+	if s.conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *service) end(t *testing.T) {
+	t.Helper()
+	s.stop()
+	if code := <-s.code; code != exitOK {
+		t.Errorf("serve ended with %d:\n%s", code, s.log)
+	}
+	if err := s.conn.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServe(t *testing.T) {
+	dir := t.TempDir()
+	policy := filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(policy, []byte("version: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--data-dir", dir, "--policy", policy)
+	resp, err := pb.NewRunServiceClient(s.conn).StartRun(t.Context(), &pb.StartRunRequest{RequestId: "q", RunId: "r"})
+	if err != nil || resp.GetRun().GetRunId() != "r" {
+		t.Errorf("run %v, %v", resp, err)
+	}
+	granted, err := pb.NewPermitServiceClient(s.conn).Acquire(t.Context(), &pb.AcquireRequest{Target: "openai/gpt-x", RunId: "r"})
+	if err != nil || granted.GetPermit().GetPermitId() == "" {
+		t.Errorf("answer %v, %v", granted, err)
+	}
+	s.end(t)
+	for _, want := range []string{"resilienced.db", "policy_epoch=1", "msg=draining", "msg=stopped"} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, s.log)
+		}
+	}
+	again := start(t, "--data-dir", dir)
+	got, err := pb.NewRunServiceClient(again.conn).GetRun(t.Context(), &pb.GetRunRequest{RunId: "r"})
+	if err != nil || got.GetRun().GetReserved().GetCalls() != 1 {
+		t.Errorf("after a restart: %v, %v", got, err)
+	}
+	again.end(t)
+}
+
+func TestServeThatCannotStart(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cases := []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"clear text for all", []string{"--store", "memory", "--listen", "0.0.0.0:0"}, exitUsage, "--insecure-listen-any"},
+		{"no such store", []string{"--store", "redis"}, exitUsage, "sqlite, sqlite:PATH or memory"},
+		{"taken port", []string{"--store", "memory", "--listen", taken.Addr().String()}, exitUnavailable, "--listen"},
+		{"garbage for a policy", []string{"--store", "memory", "--policy", file("p.yaml", "version: 1\nx: 1\n")}, exitConfig, "p.yaml:2"},
+		{"no policy", []string{"--store", "memory", "--policy", filepath.Join(dir, "none")}, exitUnavailable, "none"},
+		{"garbage for a database", []string{"--store", "sqlite:" + file("d.db", strings.Repeat("garbage ", 999))}, exitUnavailable, "d.db"},
+		{"unknown flag", []string{"--lissten", "x"}, exitUsage, "serve --help"},
+		{"wrong level", []string{"--log-level", "loud"}, exitUsage, "debug, info, warn, error"},
+		{"argument", []string{"now"}, exitUsage, "serve --help"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			code, out, errs := run(t, append([]string{"serve"}, c.args...)...)
+			if code != c.code || !strings.Contains(errs, c.says) || out != "" {
+				t.Errorf("exit %d, want %d, with %q in:\n%s%s", code, c.code, c.says, out, errs)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	if code, out, _ := run(t); code != exitOK || !strings.Contains(out, "resilienced serve") {
+		t.Errorf("without arguments: exit %d\n%s", code, out)
+	}
+	if code, _, errs := run(t, "srve"); code != exitUsage || !strings.Contains(errs, "--help") {
+		t.Errorf("an unknown command: exit %d\n%s", code, errs)
+	}
+}
+
+// Every command teaches by an example, and every flag says which variable
+// stands in for it.
+func TestHelp(t *testing.T) {
+	for _, cmd := range newRoot(func(string) (string, bool) { return "", false }).Commands() {
+		if cmd.Example == "" || cmd.Short == "" {
+			t.Errorf("%s has no example, or no line about it", cmd.Name())
+		}
+		code, out, _ := run(t, cmd.Name(), "--help")
+		if code != exitOK || !strings.Contains(out, cmd.Example) || !strings.Contains(out, "[RESILIENCED_") {
+			t.Errorf("%s --help: exit %d\n%s", cmd.Name(), code, out)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	env := map[string]string{"RESILIENCED_LISTEN": "127.0.0.1:1", "RESILIENCED_ALLOW_DRILLS": "true", "RESILIENCED_DRILL_OUTPUT": "tap"}
+	root := newRoot(func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+	find := func(name string) *cobra.Command {
+		t.Helper()
+		cmd, _, err := root.Find([]string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	serve := find("serve")
+	if err := serve.Flags().Set("listen", "127.0.0.1:2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.PreRunE(serve, nil); err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string]string{"listen": "127.0.0.1:2", "allow-drills": "true", "store": "sqlite"} {
+		if got := serve.Flags().Lookup(flag).Value.String(); got != want {
+			t.Errorf("--%s is %q, want %q", flag, got, want)
+		}
+	}
+	drills := find("drill")
+	if err := drills.PreRunE(drills, nil); err != nil || drills.Flags().Lookup("output").Value.String() != "tap" {
+		t.Errorf("drill's output is %v, %v", drills.Flags().Lookup("output").Value, err)
+	}
+	env["RESILIENCED_DRILL_STORE"] = "redis"
+	if err := drills.PreRunE(drills, nil); err == nil || !strings.Contains(err.Error(), "RESILIENCED_DRILL_STORE") {
+		t.Errorf("a wrong variable: %v", err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if code, out, _ := run(t, "version"); code != exitOK || !strings.HasPrefix(out, "resilienced ") {
+		t.Errorf("exit %d: %q", code, out)
+	}
+	code, out, _ := run(t, "version", "-o", "json")
+	var b build
+	if err := json.Unmarshal([]byte(out), &b); code != exitOK || err != nil || b.Version == "" || b.Go == "" {
+		t.Errorf("exit %d: %q, %v", code, out, err)
+	}
+}
+
+const goodDrill = `id: X1
+title: one call
+targets: {t: {kind: llm}}
+steps:
+- {acquire: {op: o, target: t, as: a}, expect: {decision: GRANTED}}
+- {report: {permit: a}, expect: {action: CONTINUE}}
+`
+
+func TestDrill(t *testing.T) {
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml")
+	for name, text := range map[string]string{good: goodDrill, bad: strings.Replace(goodDrill, "CONTINUE", "RETRY", 1)} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, store := range []string{"memory", "sqlite"} {
+		if code, out, errs := run(t, "drill", "--store", store, "-o", "tap", good); code != exitOK || !strings.Contains(out, "ok 1") {
+			t.Errorf("%s: exit %d\n%s%s", store, code, out, errs)
+		}
+	}
+	if code, out, errs := run(t, "drill", bad); code != exitFailed || !strings.Contains(out, "want RETRY") || errs != "" {
+		t.Errorf("a drill that fails: exit %d\n%s%s", code, out, errs)
+	}
+	if code, _, errs := run(t, "drill", filepath.Join(dir, "none.yaml")); code != exitUsage || !strings.Contains(errs, "none.yaml") {
+		t.Errorf("a drill that is not there: exit %d\n%s", code, errs)
+	}
+	if code, _, errs := run(t, "drill", t.TempDir()); code != exitUsage {
+		t.Errorf("an empty folder: exit %d\n%s", code, errs)
+	}
+}
+
+func TestDrillAgainstAServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "good.yaml")
+	if err := os.WriteFile(file, []byte(goodDrill), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--store", "memory", "--allow-drills")
+	if code, out, errs := run(t, "drill", "--addr", s.conn.Target(), file); code != exitOK {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	s.end(t)
+	if code, _, errs := run(t, "drill", "--addr", s.conn.Target(), file); code != exitUnavailable || !strings.Contains(errs, "resilienced serve --allow-drills") {
+		t.Errorf("against nobody: exit %d\n%s", code, errs)
+	}
+	without := start(t, "--store", "memory")
+	if code, _, errs := run(t, "drill", "--addr", without.conn.Target(), file); code != exitFailed || !strings.Contains(errs, "--allow-drills") {
+		t.Errorf("against a server without drills: exit %d\n%s", code, errs)
+	}
+	without.end(t)
+}

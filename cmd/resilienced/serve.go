@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/resilienced/resilienced/engine"
+	"github.com/resilienced/resilienced/node"
+)
+
+// serveFlags are the settings of the service.
+type serveFlags struct {
+	cfg        node.Config
+	reflection bool
+	logFormat  oneOf
+	logLevel   oneOf
+}
+
+func newServe() *cobra.Command {
+	f := &serveFlags{
+		logFormat: oneOf{"text", []string{"text", "json"}},
+		logLevel:  oneOf{"info", []string{"debug", "info", "warn", "error"}},
+	}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Start the service",
+		Long: `Start the service. It keeps its records in one SQLite file in the data
+directory and listens for gRPC on this machine only.
+
+SIGTERM or SIGINT drains: health says NOT_SERVING, calls under way finish, and
+nothing that was answered is lost. A second signal ends the process at once,
+which is safe too.`,
+		Example: `  resilienced serve
+  resilienced serve --policy policy.yaml --data-dir /var/lib/resilienced
+  resilienced serve --store memory --allow-drills
+  RESILIENCED_LOG_FORMAT=json resilienced serve`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.cfg.NoReflection = !f.reflection
+			f.cfg.Logger = newLogger(cmd.ErrOrStderr(), f.logFormat.value, f.logLevel.value)
+			return serve(cmd.Context(), f.cfg)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
+	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: sqlite, sqlite:`PATH`, or memory, which forgets all at the end")
+	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
+	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply at the start if it is not the one applied last")
+	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
+	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
+	flags.Var(&f.logFormat, "log-format", "form of the log on standard error")
+	flags.Var(&f.logLevel, "log-level", "least level that is logged")
+	flags.DurationVar(&f.cfg.DrainDelay, "drain-delay", 500*time.Millisecond, "pause between NOT_SERVING and refusing new calls")
+	flags.DurationVar(&f.cfg.ShutdownTimeout, "shutdown-timeout", 20*time.Second, "how long calls under way may finish after a signal")
+	flags.BoolVar(&f.cfg.InsecureListenAny, "insecure-listen-any", false, "listen in clear text on addresses that others can reach")
+	return cmd
+}
+
+// serve runs a node until ctx ends.
+func serve(ctx context.Context, cfg node.Config) error {
+	n, err := node.New(ctx, cfg)
+	if err != nil {
+		return fail(startCode(err), err)
+	}
+	if err := n.Serve(ctx); err != nil {
+		return fail(startCode(err), err)
+	}
+	return nil
+}
+
+// startCode is the exit code of a service that did not start or did not end
+// well.
+func startCode(err error) int {
+	_, policy := errors.AsType[*node.PolicyError](err)
+	switch {
+	case policy:
+		return exitConfig
+	case errors.Is(err, node.ErrClearText), errors.Is(err, node.ErrNoSuchStore):
+		return exitUsage
+	case errors.Is(err, engine.ErrInternal):
+		return exitSoftware
+	default:
+		return exitUnavailable
+	}
+}
+
+func newLogger(out io.Writer, format, level string) *slog.Logger {
+	var least slog.Level
+	if err := least.UnmarshalText([]byte(level)); err != nil {
+		least = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: least}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}

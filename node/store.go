@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/resilienced/resilienced/engine"
+	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/statestore/memory"
+	"github.com/resilienced/resilienced/statestore/sqlite"
+)
+
+// The stores.
+const (
+	storeMemory = "memory"
+	storeSQLite = "sqlite"
+)
+
+// DatabaseFile is the name of the database in its data directory.
+const DatabaseFile = "resilienced.db"
+
+// ErrNoSuchStore says which stores there are.
+var ErrNoSuchStore = errors.New("use sqlite, sqlite:PATH or memory")
+
+// openStore opens the store that the configuration names, and says in words
+// which it is.
+func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error) {
+	kind, path, _ := strings.Cut(cfg.Store, ":")
+	switch {
+	case cfg.Store == storeMemory:
+		return memory.New(memory.Config{}), storeMemory, nil
+	case kind == storeSQLite || cfg.Store == "":
+	default:
+		return nil, "", fmt.Errorf("there is no store %q: %w", cfg.Store, ErrNoSuchStore)
+	}
+	path, err := databasePath(path, cfg.DataDir)
+	if err != nil {
+		return nil, "", err
+	}
+	codec, err := statestore.NewCodec(engine.Kinds())
+	if err != nil {
+		return nil, "", err
+	}
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: path, Codec: codec})
+	if err != nil {
+		return nil, "", fmt.Errorf("open the database: %w", err)
+	}
+	return store, storeSQLite + ":" + path, nil
+}
+
+// databasePath is the file to open. The folder is made if it is missing, for
+// its owner alone.
+func databasePath(path, dataDir string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	if dataDir == "" {
+		var err error
+		if dataDir, err = DefaultDataDir(); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	}
+	return filepath.Join(dataDir, DatabaseFile), nil
+}
+
+// DefaultDataDir is where this platform keeps the data of its users' programs.
+func DefaultDataDir() (string, error) { return dataDirOf(runtime.GOOS, os.Getenv) }
+
+func dataDirOf(goos string, getenv func(string) string) (string, error) {
+	const app = "resilienced"
+	home := getenv("HOME")
+	switch goos {
+	case "windows":
+		if dir := getenv("LocalAppData"); dir != "" {
+			return filepath.Join(dir, app), nil
+		}
+	case "darwin":
+		if home != "" {
+			return filepath.Join(home, "Library", "Application Support", app), nil
+		}
+	default:
+		// The specification of XDG ignores a path that is not absolute.
+		if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+			return filepath.Join(dir, app), nil
+		}
+		if home != "" {
+			return filepath.Join(home, ".local", "share", app), nil
+		}
+	}
+	return "", errors.New("this user has no home directory to keep the database in; name a folder with --data-dir")
+}

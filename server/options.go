@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"runtime"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// What a server bears from its clients. The numbers that clients have to know
+// are in the comments.
+const (
+	// maxStreams is how many calls one connection may have under way: room for
+	// a process with hundreds of workers, and a bound on what one peer can
+	// start (rapid reset).
+	maxStreams = 1024
+	// maxReceive is the largest request: the largest legal Report is about
+	// 620 KiB.
+	maxReceive = 1 << 20
+	maxSend    = 8 << 20
+	// maxHeaderList bounds all metadata of a call, in bytes.
+	maxHeaderList = 16 << 10
+	// handshakeTime is what a new connection has to become usable.
+	handshakeTime = 10 * time.Second
+	// idleTime closes connections without a call.
+	idleTime = 15 * time.Minute
+	// connectionAge ends connections now and then, so that clients spread anew
+	// over the replicas; gRPC spreads the moment itself.
+	connectionAge   = 30 * time.Minute
+	connectionGrace = 70 * time.Second // the longest call and a little more
+	// pingEvery finds clients that are gone.
+	pingEvery   = 30 * time.Second
+	pingTimeout = 10 * time.Second
+	// minPing is the shortest keepalive interval that a client may have.
+	minPing = 10 * time.Second
+)
+
+// Hardening are the options that bound what peers can do to a server.
+func Hardening() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxRecvMsgSize(maxReceive),
+		grpc.MaxSendMsgSize(maxSend),
+		grpc.MaxHeaderListSize(maxHeaderList),
+		grpc.ConnectionTimeout(handshakeTime),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle:     idleTime,
+			MaxConnectionAge:      connectionAge,
+			MaxConnectionAgeGrace: connectionGrace,
+			Time:                  pingEvery,
+			Timeout:               pingTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+	}
+}
+
+// Fast are the options that make a call cheaper: handlers on standing
+// goroutines, write buffers shared between idle connections, and generated
+// marshalling.
+func Fast() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.NumStreamWorkers(uint32(max(runtime.GOMAXPROCS(0), 2))),
+		grpc.SharedWriteBuffer(true),
+		grpc.ForceServerCodecV2(newCodec()),
+	}
+}
+
+// Options are everything that a gRPC server of this service is made with:
+// hardened, fast, and with the interceptors.
+func (s *Server) Options() []grpc.ServerOption {
+	return append(append(Hardening(), Fast()...), s.Interceptors()...)
+}
