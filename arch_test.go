@@ -77,6 +77,7 @@ var layers = []layer{
 		"node", "server", "telemetry", "engine", "policy", "statestore", "rules", "gen", "clients/go",
 	}},
 	{folder: "cmd", may: []string{"node", "bench", "drill", "server", "engine", "policy", "rules", "gen", "clients/go"}},
+	{folder: "test", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "internal", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen", "clients/go"}},
 }
 

@@ -477,6 +477,6 @@ func (a *acquire) admitted(t *txn, d *admit.Decision, w *admit.World, q *admit.Q
 	next.Attempts++
 	next.State = operation.Open
 	next.Permit, next.Answer, next.ReportHash = p, nil, 0
-	next.Expires = p.Expires.Add(operation.Retention)
+	next.Expires = max(next.Expires, p.Expires.Add(operation.Retention))
 	return next
 }

@@ -248,7 +248,7 @@ func (r *report) late(t *txn, op *operation.Operation, b ballot, v *classify.Ver
 // finish fills in what an answer shows besides the directive.
 func (r *report) finish(t *txn, c *target.Control) {
 	a := &r.result.Answer
-	r.result.Counted = a.NotCounted == ""
+	r.result.Counted, r.result.Kind = a.NotCounted == "", r.own.config.Kind
 	r.result.Breaker = BreakerView{
 		Target: r.claims.Target, Phase: c.Breaker.Phase, Generation: c.Breaker.Generation, Cause: c.Breaker.Cause, OpenedNow: a.Opened,
 	}

@@ -55,7 +55,7 @@ func (d *decisionID) encode() string {
 }
 
 func decodeDecision(id string) (*decisionID, bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(id, decisionPrefix))
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(id, decisionPrefix))
 	if err != nil || len(raw) < 3 || raw[0] != decisionVersion || !strings.HasPrefix(id, decisionPrefix) {
 		return nil, false
 	}

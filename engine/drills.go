@@ -5,6 +5,9 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"strings"
 	"time"
 
@@ -15,28 +18,42 @@ import (
 // drillStart is the instant at which every drill begins.
 const drillStart = rules.Instant(1_767_225_600_000_000) // 2026-01-01T00:00:00Z
 
-// drillLife is how long a drill namespace lives, in real time.
-const drillLife = time.Hour
+// DrillLife is how long a drill namespace lives at most, in real time.
+const DrillLife = time.Hour
 
 // maxAdvance bounds one AdvanceClock.
 const maxAdvance = 366 * 24 * time.Hour
 
 // StartDrill makes a namespace whose clock stands still until AdvanceClock
-// moves it.
-func (e *Engine) StartDrill(ctx context.Context) (*DrillView, error) {
+// moves it. A repeat of the request id returns the same namespace. A lifetime
+// of 0 is DrillLife.
+func (e *Engine) StartDrill(ctx context.Context, requestID string, lifetime time.Duration) (*DrillView, error) {
 	if !e.allowDrills {
 		return nil, ErrDrillsOff
 	}
+	if lifetime <= 0 {
+		lifetime = DrillLife
+	}
 	ns := drillPrefix + strings.ToLower(rand.Text())
+	if requestID != "" {
+		sum := sha256.Sum256([]byte(requestID))
+		ns = drillPrefix + hex.EncodeToString(sum[:16])
+	}
 	entry := &statestore.Entry{Key: clockKey(ns), Mode: statestore.Write}
+	clock := &Clock{}
 	err := e.store.Update(ctx, []*statestore.Entry{entry}, func(now rules.Instant) (statestore.Durability, error) {
-		entry.Put(&Clock{Now: drillStart, EndsAt: now.Add(drillLife)})
+		if old, ok := entry.Record().(*Clock); ok {
+			clock = old
+			return statestore.Rebuildable, nil
+		}
+		clock = &Clock{Now: drillStart, EndsAt: now.Add(min(lifetime, DrillLife))}
+		entry.Put(clock)
 		return statestore.Rebuildable, nil
 	})
 	if err != nil {
 		return nil, storeError(err)
 	}
-	return &DrillView{Namespace: ns, Now: drillStart}, nil
+	return &DrillView{Namespace: ns, Now: clock.Now}, nil
 }
 
 // tick moves a drill's clock to an instant.
@@ -54,19 +71,22 @@ func (w *tick) apply(t *txn) error {
 }
 
 // AdvanceClock moves a drill's clock on, and handles what falls due on the way
-// in the order in which it does, as if the clock stopped at each.
-func (e *Engine) AdvanceClock(ctx context.Context, ns string, d time.Duration) (*DrillView, error) {
+// in the order in which it does, as if the clock stopped at each. A repeat of
+// the request id goes on to where the first was going.
+func (e *Engine) AdvanceClock(ctx context.Context, ns, requestID string, d time.Duration) (*DrillView, error) {
 	if !isDrill(ns) {
 		return nil, ErrNotDrill
 	}
 	if d < 0 || d > maxAdvance {
 		return nil, &InvalidError{Field: "duration", Why: "it must be between 0 and 366 days"}
 	}
-	now, err := e.drillNow(ctx, ns)
+	w := &once[destination]{method: "AdvanceClock", requestID: requestID, hash: uint64(d)}
+	w.body = func(t *txn) (*destination, error) { return &destination{To: t.now.Add(d)}, nil }
+	to, err := runOnce(ctx, e, ns, w, nil)
 	if err != nil {
 		return nil, err
 	}
-	v := &DrillView{Namespace: ns, Now: now.Add(d)}
+	v := &DrillView{Namespace: ns, Now: to.To}
 	for {
 		due, err := e.store.Due(ctx, statestore.DueQuery{Namespace: ns, Until: v.Now, Limit: 1})
 		if err != nil {
@@ -87,10 +107,21 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns string, d time.Duration) (
 	return v, err
 }
 
+// destination is where an AdvanceClock goes.
+type destination struct {
+	To instant `json:"t"`
+}
+
 // EndDrill drops a drill namespace with everything in it.
 func (e *Engine) EndDrill(ctx context.Context, ns string) error {
-	if _, err := e.drillNow(ctx, ns); err != nil || !isDrill(ns) {
+	if !isDrill(ns) {
 		return ErrNotDrill
+	}
+	if _, err := e.drillNow(ctx, ns); err != nil { // it has ended already
+		if errors.Is(err, ErrNotDrill) {
+			return nil
+		}
+		return err
 	}
 	for kind := range Kinds() {
 		if kind == statestore.KindClock {

@@ -5,6 +5,8 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"hash/fnv"
 	"strconv"
 	"sync"
@@ -66,7 +68,20 @@ func operationFor(requestID string) string {
 	if requestID == "" {
 		requestID = rand.Text()
 	}
-	return "op-" + requestID
+	return derived("op-", requestID)
+}
+
+// maxID is the longest id that a request may carry.
+const maxID = 128
+
+// derived makes an id that follows from another, and is no longer than ids may
+// be.
+func derived(prefix, id string) string {
+	if len(prefix)+len(id) <= maxID {
+		return prefix + id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return prefix + hex.EncodeToString(sum[:])
 }
 
 // reporterID shortens a reporter's name; zero is an unnamed reporter.

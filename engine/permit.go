@@ -109,6 +109,7 @@ type ReportResult struct {
 	Answer     operation.Answer
 	Next       *NextLevel
 	Counted    bool
+	Kind       string // of the permit's target, such as tool
 	Breaker    BreakerView
 	Left       Allowances
 	Run        *RunView
@@ -150,8 +151,8 @@ type ReleaseRequest struct {
 	OperationID      string // with AcquireRequestID, if the Acquire named one
 }
 
-// ReleaseResult is the answer to a Release. Released is false if the permit
-// was reported, released or lost before.
+// ReleaseResult is the answer to a Release. Released is false if there is no
+// such permit, or if it was reported or lost before.
 type ReleaseResult struct {
 	Released bool
 	Run      *RunView

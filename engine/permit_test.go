@@ -76,7 +76,7 @@ func TestReleaseByTheAcquiresRequestID(t *testing.T) {
 		mustAcquire(t, e, engine.AcquireRequest{Target: "tool/a", RequestID: "q1"})
 		for want := range 2 {
 			r, err := e.Release(t.Context(), &engine.ReleaseRequest{Namespace: "n", AcquireRequestID: "q1"})
-			if err != nil || r.Released != (want == 0) {
+			if err != nil || !r.Released {
 				t.Fatalf("release %d: %+v %v", want, r, err)
 			}
 		}

@@ -102,7 +102,7 @@ func (p *permitIDs) decode(id string) (*claims, bool) {
 	defer p.signers.Put(s)
 	var err error
 	s.text = append(s.text[:0], id...)
-	s.raw, err = base64.RawURLEncoding.AppendDecode(s.raw[:0], s.text)
+	s.raw, err = base64.RawURLEncoding.Strict().AppendDecode(s.raw[:0], s.text)
 	if err != nil || len(s.raw) < macSize+2 || s.raw[0] != permitVersion {
 		return nil, false
 	}

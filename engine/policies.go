@@ -92,7 +92,7 @@ func (s *policySet) view(ns string) *PolicyView {
 	v.Own = own
 	if doc != nil {
 		sum := sha256.Sum256(doc.Text)
-		v.Text, v.Hash, v.AppliedBy, v.AppliedAt = doc.Text, hex.EncodeToString(sum[:]), doc.Actor, doc.At
+		v.Text, v.Hash, v.AppliedBy, v.AppliedAt, v.Reason = doc.Text, hex.EncodeToString(sum[:]), doc.Actor, doc.At, doc.Reason
 	}
 	return v
 }

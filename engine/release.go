@@ -54,11 +54,15 @@ func (e *Engine) release(ctx context.Context, req *ReleaseRequest, onlyFresh boo
 func (r *release) apply(t *txn) error {
 	r.result = ReleaseResult{}
 	op := record[operation.Operation](t, r.op)
-	if op == nil || op.Permit == nil || !op.Live(t.now) {
+	if op == nil || op.Permit == nil {
 		return nil
 	}
 	p := op.Permit
 	if (r.fence != 0 && p.Fence != r.fence) || (r.fence == 0 && p.RequestID != r.req.AcquireRequestID) || (r.onlyFresh && p.Taken) {
+		return nil
+	}
+	if !op.Live(t.now) {
+		r.result.Released = p.State == operation.PermitReleased // by an earlier request
 		return nil
 	}
 	var path []string

@@ -126,7 +126,7 @@ func (r *report) apply(t *txn) error {
 		return nil
 	}
 	op, _ = op.Derive(t.now)
-	if !r.find(op) {
+	if !r.find(op, t.now) {
 		r.gone(t)
 		return nil
 	}
@@ -142,13 +142,13 @@ func (r *report) apply(t *txn) error {
 
 // find looks for the reported permit: the operation's newest, or one that was
 // lost before.
-func (r *report) find(op *operation.Operation) bool {
-	if op.Permit != nil && op.Permit.Fence == r.claims.Fence {
-		r.permit, r.newest = op.Permit, true
-		return true
+func (r *report) find(op *operation.Operation, now instant) bool {
+	if r.newest = op.Permit != nil && op.Permit.Fence == r.claims.Fence; r.newest {
+		r.permit = op.Permit
+	} else {
+		r.permit = op.Lost(r.claims.Fence)
 	}
-	r.permit, r.newest = op.Lost(r.claims.Fence), false
-	return r.permit != nil
+	return r.permit != nil && !r.permit.Gone(now)
 }
 
 // repeated answers a Report that was taken in before.

@@ -20,7 +20,7 @@ func (e *Engine) StartRun(ctx context.Context, req *StartRunRequest) (*RunView, 
 	if req.RunID == "" {
 		req.RunID = "run-" + rand.Text()
 		if req.RequestID != "" {
-			req.RunID = "run-" + req.RequestID
+			req.RunID = derived("run-", req.RequestID)
 		}
 	}
 	path := []string{req.RunID}
@@ -72,8 +72,8 @@ func newRun(req *StartRunRequest, d budget.Defaults, path []string, epoch uint64
 		ID: req.RunID, Path: path, Caps: req.Caps, Currency: req.Currency, SoftPercent: req.SoftPercent, OnLost: d.OnLost,
 		ZeroCostLate: d.ZeroCostLate, Labels: req.Labels, Hash: req.Hash, Policy: epoch,
 	}
-	if !req.Unlimited && req.Caps == (budget.Caps{}) {
-		r.Caps = d.Caps
+	if !req.Unlimited {
+		r.Caps = withDefaults(req.Caps, d.Caps)
 	}
 	if r.Currency == "" {
 		r.Currency = d.Currency
@@ -82,6 +82,19 @@ func newRun(req *StartRunRequest, d budget.Defaults, path []string, epoch uint64
 		r.SoftPercent = d.SoftPercent
 	}
 	return r
+}
+
+// withDefaults fills the dimensions that have no cap of their own.
+func withDefaults(own, base budget.Caps) budget.Caps {
+	for _, d := range [...]struct {
+		own  **int64
+		base *int64
+	}{{&own.Cost, base.Cost}, {&own.Tokens, base.Tokens}, {&own.Calls, base.Calls}, {&own.WallMS, base.WallMS}} {
+		if *d.own == nil {
+			*d.own = d.base
+		}
+	}
+	return own
 }
 
 // planRuns holds a run and its ancestors and returns the handle of the root.

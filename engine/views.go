@@ -151,6 +151,7 @@ type PolicyView struct {
 	Own       bool // false: the server's file, not the namespace's own
 	AppliedBy string
 	AppliedAt rules.Instant
+	Reason    string
 }
 
 // ApplyPolicyRequest replaces a namespace's policy.

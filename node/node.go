@@ -204,7 +204,10 @@ func (n *Node) ServeListener(ctx context.Context, listener net.Listener) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.ShutdownTimeout)
 	defer cancel()
 	down := n.Shutdown(bounded)
-	if <-served; errors.Is(err, grpc.ErrServerStopped) {
+	if later := <-served; err == nil {
+		err = later
+	}
+	if errors.Is(err, grpc.ErrServerStopped) {
 		err = nil
 	}
 	if err != nil {

@@ -153,7 +153,8 @@ func TestDrainEnds(t *testing.T) {
 		}
 		synctest.Wait()
 		began := time.Now()
-		if err := s.end(t); !errors.Is(err, ErrCutOff) {
+		s.stop()
+		if err := <-s.err; !errors.Is(err, ErrCutOff) {
 			t.Errorf("Serve returned %v, want %v", err, ErrCutOff)
 		}
 		if took := time.Since(began); took != 5*time.Second {
@@ -161,6 +162,9 @@ func TestDrainEnds(t *testing.T) {
 		}
 		if err := stream.RecvMsg(&pb.AcquireResponse{}); status.Code(err) != codes.Unavailable {
 			t.Errorf("the call that was cut off got %v", err)
+		}
+		if err := s.conn.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -227,7 +231,7 @@ func TestServeOnATakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer taken.Close() //nolint:errcheck // nothing is written to it
 	n, err := New(t.Context(), Config{Store: "memory", Listen: taken.Addr().String()})
 	if err != nil {
 		t.Fatal(err)

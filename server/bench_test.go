@@ -4,7 +4,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -43,8 +45,11 @@ func BenchmarkAcquire(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer store.Close()
-	defer e.Close(context.Background())
+	defer func() {
+		if err := errors.Join(e.Close(context.Background()), store.Close()); err != nil {
+			b.Error(err)
+		}
+	}()
 	s := New(Deps{Engine: e})
 	answer := &pb.AcquireResponse{Decision: 1, Permit: granted(someGrant()).GetPermit(), DecisionId: long(40)}
 	bare := append(Hardening(), Fast()...)
@@ -64,6 +69,7 @@ func BenchmarkAcquire(b *testing.B) {
 }
 
 func benchmarkServer(b *testing.B, options []grpc.ServerOption, register func(*grpc.Server)) {
+	b.Helper()
 	g := grpc.NewServer(options...)
 	register(g)
 	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
@@ -76,7 +82,7 @@ func benchmarkServer(b *testing.B, options []grpc.ServerOption, register func(*g
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is lost with it
 	client := pb.NewPermitServiceClient(conn)
 	b.ReportAllocs()
 	b.SetParallelism(16)
@@ -109,8 +115,8 @@ func BenchmarkEdge(b *testing.B) {
 	})
 	info := &grpc.UnaryServerInfo{FullMethod: pb.PermitService_Acquire_FullMethodName}
 	links := s.chain()
-	for i := len(links) - 1; i >= 0; i-- {
-		next, l := handler, links[i]
+	for _, l := range slices.Backward(links) {
+		next := handler
 		handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, next) }
 	}
 	r.Deadline = nil

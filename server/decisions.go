@@ -116,7 +116,10 @@ func sentence(v *engine.DecisionView) string {
 	var b strings.Builder
 	b.WriteString(v.Method + " answered " + v.Outcome)
 	for _, part := range [...]struct{ before, text string }{
-		{" for target ", v.Target}, {" because of ", v.Reason}, {" by rule ", v.Rule}, {", blocked by ", v.BlockedBy},
+		{" for target ", v.Target},
+		{" because of ", v.Reason},
+		{" by rule ", v.Rule},
+		{", blocked by ", v.BlockedBy},
 		{": ", v.Detail},
 	} {
 		if part.text != "" {

@@ -22,7 +22,7 @@ func (s *drillService) StartDrill(ctx context.Context, r *pb.StartDrillRequest) 
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	d, err := s.engine.StartDrill(ctx)
+	d, err := s.engine.StartDrill(ctx, r.GetRequestId(), r.GetLifetime().AsDuration())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (s *drillService) AdvanceClock(ctx context.Context, r *pb.AdvanceClockReque
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	d, err := s.engine.AdvanceClock(ctx, namespace, r.GetBy().AsDuration())
+	d, err := s.engine.AdvanceClock(ctx, namespace, r.GetRequestId(), r.GetBy().AsDuration())
 	if err != nil {
 		return nil, err
 	}

@@ -242,7 +242,7 @@ func pushback(ctx context.Context, err error) {
 	}
 	ms := strconv.FormatInt(max(e.retry.Milliseconds(), 1), 10)
 	// It fails only when the answer has left, which is no place for a trailer.
-	_ = grpc.SetTrailer(ctx, metadata.Pairs(keyPushback, ms)) //nolint:errcheck // see above
+	_ = grpc.SetTrailer(ctx, metadata.Pairs(keyPushback, ms))
 }
 
 // codeOf is the status code of an error that is sent.

@@ -34,12 +34,12 @@ type harness struct {
 }
 
 // newHarness starts a server; change may change what it is made of.
-func newHarness(t testing.TB, change func(*Deps)) *harness {
-	t.Helper()
+func newHarness(tb testing.TB, change func(*Deps)) *harness {
+	tb.Helper()
 	store := memory.New(memory.Config{})
-	e, err := engine.New(t.Context(), engine.Config{Store: store, AllowDrills: true})
+	e, err := engine.New(tb.Context(), engine.Config{Store: store, AllowDrills: true})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	deps := Deps{Engine: e}
 	if change != nil {
@@ -54,22 +54,22 @@ func newHarness(t testing.TB, change func(*Deps)) *harness {
 	h.conn, err = grpc.NewClient("passthrough:///bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h.permits, h.runs, h.targets = pb.NewPermitServiceClient(h.conn), pb.NewRunServiceClient(h.conn), pb.NewTargetServiceClient(h.conn)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := h.conn.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		h.grpc.Stop()
 		if err := <-served; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		if err := e.Close(context.Background()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		if err := store.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return h
@@ -81,31 +81,31 @@ func in(ctx context.Context, pairs ...string) context.Context {
 }
 
 // grant acquires a target and fails the test unless it is granted.
-func (h *harness) grant(ctx context.Context, t testing.TB, r *pb.AcquireRequest) *pb.Permit {
-	t.Helper()
+func (h *harness) grant(ctx context.Context, tb testing.TB, r *pb.AcquireRequest) *pb.Permit {
+	tb.Helper()
 	resp, err := h.permits.Acquire(ctx, r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if resp.GetDecision() != pb.Decision_DECISION_GRANTED {
-		t.Fatalf("decision %v, reason %v; want a grant", resp.GetDecision(), resp.GetReason())
+		tb.Fatalf("decision %v, reason %v; want a grant", resp.GetDecision(), resp.GetReason())
 	}
 	return resp.GetPermit()
 }
 
 // wantError checks code, reason and, unless it is empty, the first field of an
 // error, and that it has a text.
-func wantError(t testing.TB, err error, code codes.Code, reason, field string) {
-	t.Helper()
+func wantError(tb testing.TB, err error, code codes.Code, reason, field string) {
+	tb.Helper()
 	st, _ := status.FromError(err)
 	if st.Code() != code || reasonIn(st) != reason {
-		t.Fatalf("error %v with reason %q; want %v with %q", err, reasonIn(st), code, reason)
+		tb.Fatalf("error %v with reason %q; want %v with %q", err, reasonIn(st), code, reason)
 	}
 	if len(st.Message()) < 10 {
-		t.Errorf("the error's text %q says too little", st.Message())
+		tb.Errorf("the error's text %q says too little", st.Message())
 	}
 	if fields := fieldsIn(st); field != "" && (len(fields) == 0 || fields[0] != field) {
-		t.Errorf("fields %q; want %q first", fields, field)
+		tb.Errorf("fields %q; want %q first", fields, field)
 	}
 }
 

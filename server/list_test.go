@@ -66,9 +66,22 @@ func TestGlob(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "a/b", true}, {"a*", "a", true}, {"a*c", "abbc", true},
-		{"a*c", "abcd", false}, {"?", "ä", true}, {"?", "", false}, {"a?c", "a/c", true}, {"*a*b*", "xxaxxbxx", true},
-		{"*ab", "aab", true}, {"*a", "b", false}, {"a/**", "a/b", true}, {"tool/*", "tool/", true}, {"tool/*", "tools", false},
+		{"", "", true},
+		{"", "a", false},
+		{"*", "", true},
+		{"*", "a/b", true},
+		{"a*", "a", true},
+		{"a*c", "abbc", true},
+		{"a*c", "abcd", false},
+		{"?", "ä", true},
+		{"?", "", false},
+		{"a?c", "a/c", true},
+		{"*a*b*", "xxaxxbxx", true},
+		{"*ab", "aab", true},
+		{"*a", "b", false},
+		{"a/**", "a/b", true},
+		{"tool/*", "tool/", true},
+		{"tool/*", "tools", false},
 	}
 	for _, c := range cases {
 		if got := globMatch(c.pattern, c.name); got != c.want {

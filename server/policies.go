@@ -29,7 +29,7 @@ func (s *policyService) GetPolicy(ctx context.Context, _ *pb.GetPolicyRequest) (
 		return nil, err
 	}
 	return &pb.GetPolicyResponse{
-		Yaml: string(p.Text), Epoch: int64(p.Epoch), Sha256: p.Hash, AppliedAt: wireTime(p.AppliedAt), AppliedBy: p.AppliedBy,
+		Yaml: string(p.Text), Epoch: int64(p.Epoch), Sha256: p.Hash, AppliedAt: wireTime(p.AppliedAt), AppliedBy: p.AppliedBy, Reason: p.Reason,
 	}, nil
 }
 

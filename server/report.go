@@ -194,7 +194,7 @@ func reported(r *engine.ReportResult) *pb.ReportResponse {
 	resp.RetryDenied = byName[pb.DecisionReason](pb.DecisionReason_value, "DECISION_REASON_", a.RetryDenied)
 	resp.DeadLetterId, resp.EscalationId = a.Letter, a.Escalation
 	resp.DecisionId, resp.Terminal = r.DecisionID, a.Terminal
-	resp.RetryScope = wireScope(a)
+	resp.RetryScope = wireScope(a, r.Kind)
 	return resp
 }
 
@@ -208,13 +208,16 @@ func fillBreaker(to *pb.BreakerView, b *engine.BreakerView) *pb.BreakerView {
 }
 
 // wireScope says what a RETRY repeats. After ABORTED (R20) that is the
-// caller's transaction; the call alone would be aborted again.
-func wireScope(a *operation.Answer) pb.RetryScope {
+// caller's transaction; the call alone would be aborted again. A tool is
+// called again, and not the model that asked for it.
+func wireScope(a *operation.Answer, kind string) pb.RetryScope {
 	switch {
 	case a.Action != operation.Retry:
 		return pb.RetryScope_RETRY_SCOPE_UNSPECIFIED
 	case a.Reason == classify.ReasonAborted:
 		return pb.RetryScope_RETRY_SCOPE_TRANSACTION
+	case kind == "tool" || kind == "fast" || kind == "action":
+		return pb.RetryScope_RETRY_SCOPE_TOOL_CALL
 	default:
 		return pb.RetryScope_RETRY_SCOPE_CALL
 	}

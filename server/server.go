@@ -142,7 +142,7 @@ func (r strictRegistrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // method wraps one method. Decoding comes before the interceptors, so its
 // errors are turned here.
 func (r strictRegistrar) method(handler grpc.MethodHandler) grpc.MethodHandler {
-	return func(srv any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC's order
+	return func(srv any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (any, error) {
 		strict := func(m any) error {
 			return r.decode(m, dec(m))
 		}

@@ -170,7 +170,7 @@ func TestPolicies(t *testing.T) {
 		t.Errorf("validated: %v, %v", checked, err)
 	}
 	applied, err := policies.ApplyPolicy(ctx, &pb.ApplyPolicyRequest{
-		RequestId: "q", Yaml: policyText, Reason: "first", Actor: "me", ExpectedEpoch: proto.Int64(none.GetEpoch()),
+		RequestId: "q", Yaml: policyText, Reason: "first", Actor: "me", ExpectedEpoch: new(none.GetEpoch()),
 	})
 	if err != nil || !applied.GetChanged() || applied.GetEpoch() <= none.GetEpoch() {
 		t.Errorf("applied: %v, %v", applied, err)

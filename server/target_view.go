@@ -51,7 +51,7 @@ func wireTarget(v *engine.TargetView) *pb.Target {
 
 func wireWindow(v *engine.TargetView) *pb.TargetWindow {
 	w := &pb.TargetWindow{
-		Calls: int64(v.Window.Successes) + int64(v.Window.Failures), Failures: int64(v.Window.Failures), Slow: int64(v.Window.Slow),
+		Calls: v.Window.Successes + v.Window.Failures, Failures: v.Window.Failures, Slow: v.Window.Slow,
 	}
 	if v.Config != nil && v.Config.Breaker.Window > 0 {
 		w.Length = durationpb.New(v.Config.Breaker.Window)
@@ -72,6 +72,7 @@ func wireCooldown(v *engine.TargetView) *pb.FleetCooldown {
 func wireTransition(t *breaker.Transition) *pb.TargetTransition {
 	w := &pb.TargetTransition{
 		At: wireTime(t.At), From: wirePhase(t.From), To: wirePhase(t.To), Generation: t.Generation,
+		Actor: t.By, Reason: t.Reason,
 	}
 	if t.To == breaker.Open {
 		w.Cause = wireCause(t.Cause)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/resilienced/resilienced/engine"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
-	"github.com/resilienced/resilienced/rules/breaker"
 )
 
 // targetService shows targets and holds breakers.
@@ -133,7 +132,6 @@ func (s *targetService) SetBreaker(ctx context.Context, r *pb.SetBreakerRequest)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	mode, _ := modeOf(r.GetMode())
 	var d digest
 	d.begin("set breaker")
 	d.text(r.GetTarget())
@@ -144,7 +142,7 @@ func (s *targetService) SetBreaker(ctx context.Context, r *pb.SetBreakerRequest)
 	d.text(r.GetActor())
 	view, err := s.engine.SetBreaker(ctx, &engine.SetBreakerRequest{
 		Namespace: namespace, RequestID: r.GetRequestId(), Target: r.GetTarget(), Credential: r.GetCredentialRef(),
-		Mode: mode, TTL: r.GetTtl().AsDuration(), Actor: actorOf(ctx, r.GetActor()), Reason: r.GetReason(), Hash: d.value(),
+		Mode: modeOf(r.GetMode()), TTL: r.GetTtl().AsDuration(), Actor: actorOf(ctx, r.GetActor()), Reason: r.GetReason(), Hash: d.value(),
 	})
 	if err != nil {
 		return nil, err
@@ -158,7 +156,7 @@ func checkSetBreaker(c *checker, r *pb.SetBreakerRequest) {
 	c.name("credential_ref", r.GetCredentialRef(), optional)
 	choice(c, "mode", r.GetMode(), pb.BreakerMode_name, required)
 	c.span("ttl", r.GetTtl(), maxTTL)
-	if mode, _ := modeOf(r.GetMode()); r.GetTtl() != nil && mode == breaker.Closed {
+	if r.GetTtl() != nil && r.GetMode() == pb.BreakerMode_BREAKER_MODE_AUTO {
 		c.fail("ttl", "does not go with BREAKER_MODE_AUTO, which holds nothing; leave it out")
 	}
 	c.text("reason", r.GetReason(), maxNote, required)

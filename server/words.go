@@ -3,6 +3,7 @@
 package server
 
 import (
+	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 	"github.com/resilienced/resilienced/rules/admit"
 	"github.com/resilienced/resilienced/rules/breaker"
 	"github.com/resilienced/resilienced/rules/budget"
@@ -11,8 +12,6 @@ import (
 	"github.com/resilienced/resilienced/rules/escalation"
 	"github.com/resilienced/resilienced/rules/fallback"
 	"github.com/resilienced/resilienced/rules/operation"
-
-	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
 // The words of the rules and those of the wire are the same in upper snake
@@ -204,20 +203,20 @@ func idempotencyOf(i pb.Idempotency) operation.Idempotency {
 	return operation.Unspecified
 }
 
-// modeOf is false for what no breaker can be set to.
-func modeOf(m pb.BreakerMode) (breaker.Phase, bool) {
+// modeOf is for modes that choice has let through.
+func modeOf(m pb.BreakerMode) breaker.Phase {
 	switch m {
 	case pb.BreakerMode_BREAKER_MODE_AUTO:
-		return breaker.Closed, true
+		return breaker.Closed
 	case pb.BreakerMode_BREAKER_MODE_FORCED_OPEN:
-		return breaker.ForcedOpen, true
+		return breaker.ForcedOpen
 	case pb.BreakerMode_BREAKER_MODE_FORCED_CLOSED:
-		return breaker.ForcedClosed, true
+		return breaker.ForcedClosed
 	case pb.BreakerMode_BREAKER_MODE_DISABLED:
-		return breaker.Disabled, true
+		return breaker.Disabled
 	case pb.BreakerMode_BREAKER_MODE_UNSPECIFIED:
 	}
-	return 0, false
+	return breaker.Closed
 }
 
 func outcomeOf(o pb.Outcome) classify.Outcome {

@@ -47,7 +47,7 @@ func constants(t *testing.T, pkg, typeName string) map[string]constant.Value {
 	}
 	// Other packages are not needed for constants, so their absence is no error.
 	config := types.Config{Importer: importer.Default(), Error: func(error) {}}
-	checked, _ := config.Check(pkg, fset, parsed, nil) //nolint:errcheck // see above
+	checked, _ := config.Check(pkg, fset, parsed, nil)
 	found := map[string]constant.Value{}
 	for _, name := range checked.Scope().Names() {
 		c, ok := checked.Scope().Lookup(name).(*types.Const)

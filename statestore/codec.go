@@ -47,7 +47,10 @@ func NewCodec(kinds map[Kind]func() Record) (*Codec, error) {
 
 // Fits reports whether Decode of the kind returns records of r's type. A store
 // that keeps bytes refuses any other record, since it could not read it again.
-func (c *Codec) Fits(kind Kind, r Record) bool { return c.types[kind] == reflect.TypeOf(r) }
+func (c *Codec) Fits(kind Kind, r Record) bool {
+	t, known := c.types[kind]
+	return known && t == reflect.TypeOf(r)
+}
 
 // Encode returns the bytes of a record.
 func (c *Codec) Encode(r Record) ([]byte, error) {

@@ -9,11 +9,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	"github.com/resilienced/resilienced/drill"
@@ -102,19 +104,32 @@ func drillOwn(ctx context.Context, store string, scenarios []drill.Scenario, opt
 
 // drillAt runs the scenarios against the server at an address.
 func drillAt(ctx context.Context, addr string, scenarios []drill.Scenario, options drill.Options) error {
-	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return fail(exitUsage, fmt.Errorf("the address %q cannot be used: %w", addr, err))
 	}
 	defer conn.Close() //nolint:errcheck // nothing is lost with it
+	if err := reachable(ctx, conn); err != nil {
+		return fail(exitUnavailable, fmt.Errorf("nobody answers at %s (is resilienced running there? start it with: resilienced serve --allow-drills): %w", addr, err))
+	}
 	failed, err := drill.Execute(ctx, conn, scenarios, options)
 	switch {
-	case err != nil && status.Code(errors.Unwrap(err)) == codes.Unavailable, status.Code(err) == codes.Unavailable:
-		return fail(exitUnavailable, fmt.Errorf("%w\nis resilienced running at %s? start it with: resilienced serve --allow-drills", err, addr))
 	case err != nil:
 		return fail(exitFailed, err)
 	case failed > 0:
 		return fail(exitFailed, errors.New("")) // the report has said it
+	}
+	return nil
+}
+
+// reachable asks for a sign of life; a server that has no health service gives
+// one too by saying so.
+func reachable(ctx context.Context, conn *grpc.ClientConn) error {
+	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := healthpb.NewHealthClient(conn).Check(bounded, &healthpb.HealthCheckRequest{})
+	if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
+		return err
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,7 +48,7 @@ func fail(code int, err error) error {
 
 // Run runs one command line and returns its exit code. It ends when ctx does.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRoot(os.LookupEnv)
+	root := newRoot(os.LookupEnv) //nolint:contextcheck // commands take the context that ExecuteContextC gives them
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -58,12 +59,17 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if f, ok := errors.AsType[*failure](err); ok {
 		if text := f.Error(); text != "" {
-			fmt.Fprintln(stderr, "resilienced:", text)
+			complain(stderr, "resilienced: %s\n", text)
 		}
 		return f.code
 	}
-	fmt.Fprintf(stderr, "resilienced: %v\nSee '%s --help'.\n", err, cmd.CommandPath())
+	complain(stderr, "resilienced: %v\nSee '%s --help'.\n", err, cmd.CommandPath())
 	return exitUsage
+}
+
+// complain writes to standard error. If that is gone the exit code remains.
+func complain(stderr io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(stderr, format, args...)
 }
 
 // lookup finds an environment variable.
@@ -136,11 +142,9 @@ func (o *oneOf) Type() string { return strings.Join(o.allowed, "|") }
 
 // Set takes a word that is allowed.
 func (o *oneOf) Set(value string) error {
-	for _, word := range o.allowed {
-		if value == word {
-			o.value = value
-			return nil
-		}
+	if !slices.Contains(o.allowed, value) {
+		return fmt.Errorf("use one of %s", strings.Join(o.allowed, ", "))
 	}
-	return fmt.Errorf("use one of %s", strings.Join(o.allowed, ", "))
+	o.value = value
+	return nil
 }

@@ -137,7 +137,7 @@ func TestServeThatCannotStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer taken.Close() //nolint:errcheck // nothing is written to it
 	cases := []struct {
 		name string
 		args []string

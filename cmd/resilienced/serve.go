@@ -51,7 +51,7 @@ which is safe too.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
-	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: sqlite, sqlite:`PATH`, or memory, which forgets all at the end")
+	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply at the start if it is not the one applied last")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")

@@ -76,6 +76,8 @@ func (s signal) row(kind string) verdict {
 		return verdict{row: "R28", class: "TRANSIENT", reason: "CONNECT", certainty: "NOT_SENT", vote: 'F', disposition: "AUTO"}
 	case "reset":
 		return transient("R29", "RESET")
+	case "refused_stream":
+		return verdict{row: "R30", class: "TRANSIENT", reason: "REFUSED", certainty: "NOT_SENT", vote: 'N', disposition: "ONCE"}
 	}
 	return verdict{row: "R42", class: "UNKNOWN", reason: "UNKNOWN", certainty: "AMBIGUOUS", vote: 'F'}
 }

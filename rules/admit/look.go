@@ -133,12 +133,13 @@ func askBudget(q *Query, w *World, level *Level, i int, l *Look) {
 	}
 	if run := currencyMismatch(w.Runs, level.Config.Price); run != "" {
 		l.block(level.Config.DryBudget, level, CurrencyMismatch, "run.currency", 0, "the price is in another currency than run "+run)
-		return
 	}
 	cost, source, known := q.question(w, i).Cost()
 	if !known {
 		l.block(level.Config.DryBudget, level, PriceUnknown, "unknown_price", 0,
 			"a run with a cost cap needs a price, an explicit estimate, or unknown_price in the policy")
+	}
+	if l.Reason != None {
 		return
 	}
 	l.Source = source

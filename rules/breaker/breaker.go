@@ -26,6 +26,8 @@ type Transition struct {
 	Generation uint64        `json:"g"`
 	Cycles     int           `json:"cy,omitempty"`
 	Cooldown   time.Duration `json:"cd,omitempty"`
+	By         string        `json:"by,omitempty"` // operator, if one made it
+	Reason     string        `json:"re,omitempty"` // the operator's
 }
 
 // CapCycles is the number of openings after which the cooldown grows no more.
@@ -180,7 +182,9 @@ func (s State) Force(to Phase, until rules.Instant, by, reason string, at rules.
 	s.Probes, s.Abandoned, s.Successes = nil, 0, 0
 	s.ForcedUntil, s.ForcedBy, s.ForcedReason = until, by, reason
 	s.OpenUntil, s.UnhealthyAt = 0, 0
-	return s.turn(to, CauseNone, at)
+	s, t := s.turn(to, CauseNone, at)
+	t.By, t.Reason = by, reason
+	return s, t
 }
 
 func (s State) clearStreaks() State {

@@ -64,7 +64,7 @@ func (o *Operation) Derive(now rules.Instant) (*Operation, bool) {
 	lost := *o.Permit
 	lost.State = PermitLost
 	next.Permit = &lost
-	next.Expires = lost.Expires.Add(Retention)
+	next.Expires = max(o.Expires, lost.Expires.Add(Retention))
 	detail := o.detail()
 	detail.Promised, detail.Throttled = false, false
 	detail.Lost = append(slices.Clip(detail.Lost), &lost)
@@ -119,6 +119,11 @@ func (o *Operation) Tried(level int) int {
 		return 0
 	}
 	return o.Detail.Levels[level].Attempts
+}
+
+// Gone reports whether a lost permit may no longer be reported.
+func (p *Permit) Gone(now rules.Instant) bool {
+	return p.State == PermitLost && now >= p.Expires.Add(Retention)
 }
 
 // Lost returns the lost permit with that fence, if its report is still awaited.

@@ -46,8 +46,9 @@ type Ramp struct {
 const maxHeld = 32
 
 // Retention is how long a control record without trouble is kept: as long as a
-// permit of its breaker's generation may still be reported.
-const Retention = 24 * time.Hour
+// permit of an older generation may still be reported, which is a day after the
+// end of its lease. A record that went earlier would let it pass for a new one.
+const Retention = 48 * time.Hour
 
 // Event is something that happened to a target at an instant.
 type Event struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,7 @@ func noteKey(name string) statestore.Key {
 	return statestore.Key{Kind: statestore.KindOperation, Namespace: "acme", Name: name}
 }
 
-func put(t testing.TB, s *Store, name string, r statestore.Record) {
+func put(t *testing.T, s *Store, name string, r statestore.Record) {
 	t.Helper()
 	e := &statestore.Entry{Key: noteKey(name), Mode: statestore.Write}
 	err := s.Update(context.Background(), []*statestore.Entry{e}, func(rules.Instant) (statestore.Durability, error) {
@@ -114,14 +115,14 @@ func TestQueueStaysSmall(t *testing.T) {
 			if (round+i)%11 == 0 {
 				due = 0
 			}
-			put(t, s, fmt.Sprint(i), &note{due: due})
+			put(t, s, strconv.Itoa(i), &note{due: due})
 		}
 	}
 	if n := len(s.spaces["acme"].queue.heap); n > 3*records+minStale {
 		t.Fatalf("%d places for %d records", n, records)
 	}
 	for i := range records {
-		put(t, s, fmt.Sprint(i), nil)
+		put(t, s, strconv.Itoa(i), nil)
 	}
 	if len(s.spaces) != 0 {
 		t.Fatalf("%d namespaces are left of none", len(s.spaces))
@@ -181,19 +182,20 @@ func TestUpdateAllocatesNothing(t *testing.T) {
 	s := New(Config{})
 	records := [2]*note{{n: 1, due: 5}, {n: 2, due: 6}}
 	for i := range 4 {
-		put(t, s, fmt.Sprint(i), records[0])
+		put(t, s, strconv.Itoa(i), records[0])
 	}
 	entries := make([]*statestore.Entry, 4)
 	for i := range entries {
-		entries[i] = &statestore.Entry{Key: noteKey(fmt.Sprint(i)), Mode: statestore.Write}
+		entries[i] = &statestore.Entry{Key: noteKey(strconv.Itoa(i)), Mode: statestore.Write}
 	}
 	turn := 0
+	var failure error
 	fn := func(rules.Instant) (statestore.Durability, error) {
 		turn++
 		for _, e := range entries {
 			e.Put(records[turn%2])
 		}
-		return statestore.Durable, nil
+		return statestore.Durable, failure
 	}
 	allocated := testing.AllocsPerRun(1000, func() {
 		if err := s.Update(t.Context(), entries, fn); err != nil {

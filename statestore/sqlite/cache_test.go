@@ -35,44 +35,69 @@ func sound(t rapid.TB, c *cache) {
 	}
 }
 
+// TestCacheStaysSoundAndBounded drives a cache as Update does, beside a map of
+// what the file has.
 func TestCacheStaysSoundAndBounded(t *testing.T) {
-	for _, limit := range []int{1, 3, 1000} {
-		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
-				cfg := testConfig(t.TempDir() + "/records.db")
-				cfg.CacheRecords = limit
-				s, err := Open(t.Context(), cfg)
-				if err != nil {
-					rt.Fatal(err)
-				}
-				defer func() {
-					if err := s.Close(); err != nil {
-						rt.Fatal(err)
-					}
-				}()
-				rt.Repeat(map[string]func(*rapid.T){
-					"put": func(rt *rapid.T) { cacheStep(rt, s) },
-					"":    func(rt *rapid.T) { sound(rt, s.cache) },
-				})
-			})
+	rapid.Check(t, func(t *rapid.T) {
+		m := &cacheModel{
+			cache: newCache(rapid.IntRange(0, 8).Draw(t, "limit")),
+			file:  make(map[statestore.Key]*slot),
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"batch": m.batch,
+			"":      func(t *rapid.T) { sound(t, m.cache) },
 		})
+	})
+}
+
+type cacheModel struct {
+	cache *cache
+	file  map[statestore.Key]*slot
+}
+
+func (m *cacheModel) batch(t *rapid.T) {
+	names := rapid.SliceOfNDistinct(rapid.StringMatching("[a-f]"), 1, 4, rapid.ID).Draw(t, "names")
+	var changes []change
+	for _, name := range names {
+		key := statestore.Key{Kind: statestore.KindOperation, Namespace: name[:1], Name: name}
+		if name > "c" {
+			key.Namespace = "rest"
+		}
+		changes = append(changes, m.load(t, key))
+	}
+	m.cache.before(changes)
+	for _, ch := range changes {
+		if _, known := m.cache.committed(ch.key); known && ch.old != nil {
+			t.Fatalf("%+v is told from memory while a commit changes it", ch.key)
+		}
+	}
+	committed := rapid.Bool().Draw(t, "committed")
+	m.cache.after(changes, committed)
+	if !committed {
+		return
+	}
+	for _, ch := range changes {
+		if delete(m.file, ch.key); ch.record != nil {
+			m.file[ch.key] = &slot{key: ch.key, record: ch.record}
+		}
 	}
 }
 
-func cacheStep(rt *rapid.T, s *Store) {
-	name := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(rt, "name")
-	var r statestore.Record
-	if rapid.Bool().Draw(rt, "put") {
-		r = &note{N: 1}
+// load finds a record as Update does, and returns a change of it.
+func (m *cacheModel) load(t *rapid.T, key statestore.Key) change {
+	stored := m.file[key]
+	found, known := m.cache.find(key)
+	switch {
+	case known && (found == nil) != (stored == nil), found != nil && found.record != stored.record:
+		t.Fatalf("%+v is %+v in the cache and %+v in the file", key, found, stored)
+	case !known && stored != nil:
+		found = &slot{key: key, record: stored.record}
+		m.cache.add(found)
 	}
-	if rapid.IntRange(0, 5).Draw(rt, "unfit") == 0 {
-		r = &struct{}{}
+	if found != nil && rapid.Bool().Draw(t, "delete") {
+		return change{key: key, old: found}
 	}
-	if err := put(s, name, r, statestore.Rebuildable); err != nil && r != nil {
-		if _, fits := r.(*note); fits {
-			rt.Fatal(err)
-		}
-	}
+	return change{key: key, old: found, record: &note{N: rapid.Int64().Draw(t, "n")}}
 }
 
 // TestAbsentIsKnown shows that a new record of a family that is cached whole

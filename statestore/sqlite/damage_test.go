@@ -17,7 +17,7 @@ import (
 )
 
 // flips is how many damaged copies each test looks at.
-const flips = 150
+const flips = 100
 
 // damaged writes a copy of a file with one bit turned and returns its path.
 func damaged(t *testing.T, whole []byte, random *rand.Rand, number int) string {

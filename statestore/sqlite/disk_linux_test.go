@@ -47,7 +47,7 @@ func brokenDisk(path string) error {
 	}
 	acked, failure := fill(s)
 	if !errors.Is(failure, statestore.ErrUnknownOutcome) {
-		return fmt.Errorf("a write to a broken disk returned %v", failure)
+		return fmt.Errorf("a write to a broken disk returned %w", failure)
 	}
 	ctx := context.Background()
 	_, getErr := s.Now(ctx)
@@ -58,7 +58,7 @@ func brokenDisk(path string) error {
 	_, spacesErr := s.Namespaces(ctx)
 	for i, err := range []error{put(s, "later", &note{}, statestore.Durable), getErr, nowErr, countErr, dueErr, listErr, spacesErr} {
 		if !errors.Is(err, statestore.ErrUnavailable) {
-			return fmt.Errorf("after the disk broke, call %d returned %v", i, err)
+			return fmt.Errorf("after the disk broke, call %d returned %w", i, err)
 		}
 	}
 	return errors.Join(fmt.Errorf("acked %d: %w", acked, failure), s.Close())
@@ -104,7 +104,7 @@ func fullDisk(path string) error {
 	}
 	acked, full := fill(s)
 	if !errors.Is(full, statestore.ErrFull) {
-		return fmt.Errorf("a write to a full disk returned %v", full)
+		return fmt.Errorf("a write to a full disk returned %w", full)
 	}
 	if n, err := s.Count(context.Background(), statestore.KindOperation, "acme"); err != nil || n != int(acked) {
 		return fmt.Errorf("%d records and %v after %d were acknowledged", n, err, acked)

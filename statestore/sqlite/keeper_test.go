@@ -14,12 +14,26 @@ import (
 	"github.com/resilienced/resilienced/statestore"
 )
 
-func level(t *testing.T, s *Store) int64 {
+// held runs look while it holds the lane.
+func held(s *Store, look func()) {
+	s.lane <- struct{}{}
+	defer func() { <-s.lane }()
+	look()
+}
+
+func unsynced(s *Store) (is bool) {
+	held(s, func() { is = s.writer.unsynced })
+	return is
+}
+
+func level(t *testing.T, s *Store) (n int64) {
 	t.Helper()
-	n, err := s.writer.number("PRAGMA synchronous")
-	if err != nil {
-		t.Fatal(err)
-	}
+	held(s, func() {
+		var err error
+		if n, err = s.writer.number("PRAGMA synchronous"); err != nil {
+			t.Fatal(err)
+		}
+	})
 	return n
 }
 
@@ -37,8 +51,8 @@ func TestDurabilityDecidesWhetherToWait(t *testing.T) {
 		if got := level(t, s); got != want {
 			t.Fatalf("write %d, durability %d: synchronous=%d, want %d", i, d, got, want)
 		}
-		if s.writer.unsynced != (d == statestore.Rebuildable) {
-			t.Fatalf("write %d, durability %d: unsynced = %v", i, d, s.writer.unsynced)
+		if unsynced(s) != (d == statestore.Rebuildable) {
+			t.Fatalf("write %d, durability %d: unsynced = %v", i, d, unsynced(s))
 		}
 	}
 }
@@ -48,12 +62,12 @@ func TestRebuildableReachesTheDiskWithinASecond(t *testing.T) {
 		s := newStore(t)
 		for n := range int64(3) {
 			mustPut(t, s, "a", n, statestore.Rebuildable)
-			if !s.writer.unsynced {
+			if !unsynced(s) {
 				t.Fatal("a rebuildable commit waited for the disk")
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if s.writer.unsynced {
+			if unsynced(s) {
 				t.Fatalf("commit %d did not reach the disk", n)
 			}
 		}
@@ -148,9 +162,11 @@ func TestManyChangesWakeTheKeeper(t *testing.T) {
 			mustPut(t, s, "a", n, statestore.Rebuildable)
 		}
 		synctest.Wait()
-		if s.logLength >= fullLog/2 {
-			t.Fatalf("%d changes since the log was emptied", s.logLength)
-		}
+		held(s, func() {
+			if s.logLength >= fullLog/2 {
+				t.Fatalf("%d changes since the log was emptied", s.logLength)
+			}
+		})
 		// What the keeper has moved is what a passive checkpoint would find done.
 		moved, err := s.keeper.move()
 		if err != nil || moved == 0 {

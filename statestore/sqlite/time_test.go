@@ -104,11 +104,13 @@ func TestFloorIsWrittenOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
 		writes, floor := 0, s.writer.floor
-		for range 100 { // 10 seconds
-			mustPut(t, s, "a", 1, statestore.Durable)
-			if s.writer.floor != floor {
-				writes, floor = writes+1, s.writer.floor
-			}
+		for n := range int64(100) { // 10 seconds
+			mustPut(t, s, "a", n, statestore.Durable)
+			held(s, func() {
+				if s.writer.floor != floor {
+					writes, floor = writes+1, s.writer.floor
+				}
+			})
 			time.Sleep(100 * time.Millisecond)
 		}
 		if writes < 8 || writes > 11 {

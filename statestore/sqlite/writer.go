@@ -102,6 +102,9 @@ func (w *writer) read(codec *statestore.Codec, key statestore.Key) (found *slot,
 // when the new rows are the same as the old ones; so if something is not on
 // the disk yet, the floor is raised along.
 func (w *writer) apply(changes []change, counts map[familyKey]int, now rules.Instant, d statestore.Durability) error {
+	if answersEarly {
+		return w.applyEarly(changes, counts, now)
+	}
 	if err := w.setLevel(d); err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func benchUpdate(b *testing.B, s statestore.Store, d statestore.Durability, pick
 			}
 			entries[i].Key = statestore.Key{Kind: statestore.KindOperation, Namespace: "acme", Name: name}
 		}
-		err := s.Update(b.Context(), entries, func(now rules.Instant) (statestore.Durability, error) {
+		err := s.Update(b.Context(), entries, func(rules.Instant) (statestore.Durability, error) {
 			for _, e := range entries {
 				e.Put(records[turn%len(records)])
 			}
