@@ -267,7 +267,9 @@ func (t *txn) levels(chain *fallback.Chain, keys []levelKeys, levels []admit.Lev
 		k := &keys[i]
 		l := &levels[i]
 		l.Config, l.Kind, l.CostRank = k.config, chain.Levels[i].Kind, chain.Levels[i].CostRank
-		l.Control = t.control(k)
+		if l.Control = (target.Control{}); t.get(k.control) != nil {
+			l.Control = t.control(k)
+		}
 		l.Cooldown = l.Control.Cooldown
 		if k.cooldown != k.control {
 			if shared := record[target.Control](t, k.cooldown); shared != nil {
@@ -284,6 +286,9 @@ func (t *txn) control(k *levelKeys) target.Control {
 	stored := record[target.Control](t, k.control)
 	if stored == nil {
 		return target.Control{}
+	}
+	if !stored.Pending(t.now) {
+		return *stored
 	}
 	c, _ := stored.Derive(k.config, t.now)
 	return c

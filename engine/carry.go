@@ -219,8 +219,9 @@ func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, 
 		op = op.Tombstone(t.now)
 	case d.State == operation.Succeeded && op.Idempotency != operation.Idempotent:
 		op.Expires = t.now.Add(r.own.config.IdempotencyTTL)
-	case op.Detail.Letter != "":
-		op.Expires = t.now.Add(deadletter.ReplayableRetention)
+	}
+	if op.Detail != nil && op.Detail.Letter != "" {
+		op.Expires = max(op.Expires, t.now.Add(deadletter.ReplayableRetention))
 	}
 	if op.Idempotency == operation.NonIdempotent || d.State == operation.Stopped || d.State == operation.Locked {
 		t.durable = true

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/resilienced/resilienced/policy"
 	"github.com/resilienced/resilienced/statestore"
@@ -18,18 +19,25 @@ const maxNamespaces = 10_000
 // are soft by what other replicas add meanwhile.
 type quotas struct {
 	store statestore.Store
-	mu    sync.Mutex
-	known map[string]*counts
+	known sync.Map // namespace → *counts
+	size  atomic.Int64
 }
 
 type counts struct {
-	runs, operations int64
+	runs, operations atomic.Int64
 }
 
-func newQuotas(s statestore.Store) *quotas { return &quotas{store: s, known: map[string]*counts{}} }
+func newQuotas(s statestore.Store) *quotas { return &quotas{store: s} }
+
+// in returns a namespace's counts, or nil.
+func (q *quotas) in(namespace string) *counts {
+	c, _ := q.known.Load(namespace)
+	counted, _ := c.(*counts)
+	return counted
+}
 
 // of returns the kind's counter; nil for kinds without a quota.
-func (c *counts) of(k statestore.Kind) *int64 {
+func (c *counts) of(k statestore.Kind) *atomic.Int64 {
 	switch k {
 	case statestore.KindRun:
 		return &c.runs
@@ -42,14 +50,10 @@ func (c *counts) of(k statestore.Kind) *int64 {
 
 // enter makes the namespace known before its first command.
 func (q *quotas) enter(ctx context.Context, namespace string) error {
-	q.mu.Lock()
-	_, known := q.known[namespace]
-	full := len(q.known) >= maxNamespaces
-	q.mu.Unlock()
-	if known {
+	if q.in(namespace) != nil {
 		return nil
 	}
-	if full {
+	if q.size.Load() >= maxNamespaces {
 		return ErrQuota
 	}
 	c := &counts{}
@@ -58,12 +62,10 @@ func (q *quotas) enter(ctx context.Context, namespace string) error {
 		if err != nil {
 			return storeError(err)
 		}
-		*c.of(kind) = int64(n)
+		c.of(kind).Store(int64(n))
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if _, known := q.known[namespace]; !known {
-		q.known[namespace] = c
+	if _, known := q.known.LoadOrStore(namespace, c); !known {
+		q.size.Add(1)
 	}
 	return nil
 }
@@ -74,23 +76,23 @@ func (q *quotas) settle(entries []*statestore.Entry) {
 		if !e.Changed() || (e.Loaded() == nil) == (e.Record() == nil) {
 			continue
 		}
-		q.mu.Lock()
-		if c := q.known[e.Key.Namespace]; c != nil {
-			if n := c.of(e.Key.Kind); n != nil && e.Loaded() == nil {
-				*n++
-			} else if n != nil {
-				*n--
-			}
+		c := q.in(e.Key.Namespace)
+		if c == nil || c.of(e.Key.Kind) == nil {
+			continue
 		}
-		q.mu.Unlock()
+		by := int64(1)
+		if e.Record() == nil {
+			by = -1
+		}
+		c.of(e.Key.Kind).Add(by)
 	}
 }
 
 // forget drops a namespace that is gone.
 func (q *quotas) forget(namespace string) {
-	q.mu.Lock()
-	delete(q.known, namespace)
-	q.mu.Unlock()
+	if _, known := q.known.LoadAndDelete(namespace); known {
+		q.size.Add(-1)
+	}
 }
 
 // spare reports whether one more record of the kind may be made.
@@ -99,8 +101,6 @@ func (q *quotas) spare(namespace string, kind statestore.Kind, limits policy.Quo
 	if kind == statestore.KindRun {
 		limit = limits.Runs
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	c := q.known[namespace]
-	return c == nil || limit <= 0 || *c.of(kind) < limit
+	c := q.in(namespace)
+	return c == nil || limit <= 0 || c.of(kind).Load() < limit
 }

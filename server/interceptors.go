@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -135,9 +136,49 @@ func (s *Server) deadlineUnary(ctx context.Context, req any, info *grpc.UnarySer
 	if !needed {
 		return handler(ctx, req)
 	}
-	bounded, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	bounded := &lateDeadline{Context: ctx, end: time.Now().Add(limit)}
+	defer bounded.stop()
 	return handler(bounded, req)
+}
+
+// lateDeadline is a context with a deadline whose timer is made only when
+// somebody waits for it. Most calls are answered before anybody does, and the
+// timer would cost them more than their interceptors together. It is used by
+// one call's goroutine; contexts made from it may be used by others.
+type lateDeadline struct {
+	context.Context //nolint:containedctx // it is one
+	end             time.Time
+	once            sync.Once
+	made            context.Context //nolint:containedctx // with the timer
+	cancel          context.CancelFunc
+}
+
+func (c *lateDeadline) timed() context.Context {
+	c.once.Do(func() { c.made, c.cancel = context.WithDeadline(c.Context, c.end) })
+	return c.made
+}
+
+// Deadline implements context.Context.
+func (c *lateDeadline) Deadline() (time.Time, bool) { return c.end, true }
+
+// Done implements context.Context.
+func (c *lateDeadline) Done() <-chan struct{} { return c.timed().Done() }
+
+// Err implements context.Context.
+func (c *lateDeadline) Err() error {
+	if err := c.Context.Err(); err != nil {
+		return err
+	}
+	if time.Now().Before(c.end) {
+		return nil
+	}
+	return c.timed().Err()
+}
+
+// stop ends the timer, if there is one.
+func (c *lateDeadline) stop() {
+	c.once.Do(func() { c.made, c.cancel = c.Context, func() {} })
+	c.cancel()
 }
 
 func (s *Server) deadlineStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {

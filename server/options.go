@@ -3,7 +3,6 @@
 package server
 
 import (
-	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
@@ -38,6 +37,11 @@ const (
 	minPing = 10 * time.Second
 )
 
+// workers is how many goroutines stand ready for calls. A call waits while its
+// batch is committed, so many more than processors; a call that finds none
+// free gets a goroutine of its own, whose stack has to grow first.
+const workers = 256
+
 // Hardening are the options that bound what peers can do to a server.
 func Hardening() []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -63,7 +67,7 @@ func Hardening() []grpc.ServerOption {
 // buffers is gRPC's own default.
 func Fast() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.NumStreamWorkers(uint32(max(runtime.GOMAXPROCS(0), 2))),
+		grpc.NumStreamWorkers(workers),
 		grpc.ForceServerCodecV2(newCodec()),
 	}
 }

@@ -39,8 +39,8 @@ func drawScenario(t *rapid.T) *scenario {
 	}
 	s.Runs = []runSpec{
 		{ID: "root", Cap: maybe(t, "cap", int64(1000), 3000, 500), Calls: maybe(t, "calls", int64(4), 10)},
-		{ID: "child", Parent: "root", Cap: maybe(t, "cap", int64(400), 1000)},
-		{ID: "leaf", Parent: "child", Cap: maybe(t, "cap", int64(300))},
+		{ID: "child", Parent: "root", Cap: maybe(t, "cap", int64(400), 1000, 200)},
+		{ID: "leaf", Parent: "child", Cap: maybe(t, "cap", int64(300), 150)},
 		{ID: "free"},
 	}
 	return s
@@ -50,8 +50,8 @@ func drawTarget(t *rapid.T, name string) targetSpec {
 	s := targetSpec{
 		Name: name, Kind: pick(t, "preset", "llm", "llm", "llm", "tool", "fast", "action"), Cred: pick(t, "cred", "", "k1", "k2"),
 		MaxAttempts: maybe(t, "max_attempts", 1, 2, 4), TaskBudget: maybe(t, "task_budget", 1, 2), Consec: maybe(t, "consec", 2, 3),
-		Slots: maybe(t, "slots", 0, 1, 2), Price: maybe(t, "price", int64(0), 50, 100), Ctx: maybe(t, "ctx", int64(1000), 2000),
-		RetryNP: rapid.Bool().Draw(t, "retry_np"), DryRun: rapid.IntRange(0, 7).Draw(t, "dry") == 7,
+		Slots: maybe(t, "slots", 0, 1, 2), Price: maybe(t, "price", int64(0), 10, 50, 100), Ctx: maybe(t, "ctx", int64(1000), 2000),
+		RetryNP: rapid.Bool().Draw(t, "retry_np"), DryRun: rapid.IntRange(0, 15).Draw(t, "dry") == 15,
 		Floor: maybe(t, "floor", 0, 1000, 2000), Ratio: maybe(t, "ratio", 0, 500), QRetries: maybe(t, "quality_retries", 1, 2),
 		CallTimeout: maybe(t, "call_timeout", 5*time.Second, 50*time.Second),
 	}
@@ -99,7 +99,7 @@ func (c *script) acquire(t *rapid.T) {
 	step, known := c.ops[name]
 	if !known {
 		step = acquireStep{
-			Op: name, Run: pick(t, "run", "", "root", "child", "leaf", "free"), Task: pick(t, "task", "", "k"),
+			Op: name, Run: pick(t, "run", "", "root", "child", "leaf", "leaf", "free"), Task: pick(t, "task", "", "k"),
 			Idem: pick(t, "idem", "", "", "I", "N"), Chain: "c",
 		}
 		if rapid.Bool().Draw(t, "single") {
@@ -124,7 +124,7 @@ func (c *script) report(t *rapid.T) {
 	if len(open) == 0 {
 		t.Skip("nothing to report")
 	}
-	step := reportStep{Permit: open[rapid.IntRange(0, len(open)-1).Draw(t, "permit")], Sig: c.bias, Cost: maybe(t, "cost", int64(0), 20, 300)}
+	step := reportStep{Permit: open[rapid.IntRange(0, len(open)-1).Draw(t, "permit")], Sig: c.bias, Cost: maybe(t, "cost", int64(0), 20, 40, 300)}
 	if rapid.Bool().Draw(t, "another") {
 		step.Sig = drawSignal(t)
 	}
@@ -154,8 +154,11 @@ func (c *script) burst(t *rapid.T) {
 }
 
 func (c *script) advance(t *rapid.T) {
-	d := pick(t, "d", time.Second, 500*time.Millisecond, 2*time.Second, 9*time.Second, 10*time.Second, 29*time.Second, 30*time.Second,
-		time.Minute, 2*time.Minute, 5*time.Minute, 15*time.Minute, time.Hour, 24*time.Hour, 31*24*time.Hour)
+	d := pick(t, "d", time.Second, 500*time.Millisecond, 2*time.Second, 5*time.Second, 9*time.Second, 10*time.Second, 29*time.Second,
+		30*time.Second, time.Minute, 2*time.Minute, 5*time.Minute, 10*time.Second, time.Second, 30*time.Second, time.Minute, 0)
+	if d == 0 {
+		d = pick(t, "long", 15*time.Minute, time.Hour, 24*time.Hour, 31*24*time.Hour)
+	}
 	if err := c.p.advance(d); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +166,7 @@ func (c *script) advance(t *rapid.T) {
 
 func (c *script) setBreaker(t *rapid.T) {
 	name := c.s.Targets[rapid.IntRange(0, len(c.s.Targets)-1).Draw(t, "target")].Name
-	if _, err := c.p.setBreaker(name, pick(t, "mode", "AUTO", "AUTO", "FORCED_OPEN", "FORCED_CLOSED", "DISABLED")); err != nil {
+	if _, err := c.p.setBreaker(name, pick(t, "mode", "AUTO", "AUTO", "AUTO", "FORCED_OPEN", "FORCED_CLOSED", "DISABLED")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,7 +174,7 @@ func (c *script) setBreaker(t *rapid.T) {
 func (c *script) changeRun(t *rapid.T) {
 	id := pick(t, "run", c.p.runs...)
 	var err error
-	if rapid.IntRange(0, 3).Draw(t, "end") > 0 {
+	if rapid.IntRange(0, 7).Draw(t, "end") < 7 {
 		err = c.p.adjust(id, pick(t, "delta", int64(500), 1000, -300))
 	} else {
 		err = c.p.stop(id, pick(t, "final", "STOPPED", "COMPLETED"))
@@ -193,7 +196,8 @@ func TestEngineFollowsTheModel(t *testing.T) {
 		c := &script{p: p, s: s, ops: map[string]acquireStep{}, sent: map[string]string{}, bias: signal{HTTP: 500}}
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire": c.acquire, "acquire2": c.acquire, "acquire3": c.acquire, "report": c.report, "report2": c.report, "report3": c.report,
-			"burst": c.burst, "advance": c.advance, "advance2": c.advance, "set_breaker": c.setBreaker, "run": c.changeRun,
+			"acquire4": c.acquire, "report4": c.report, "burst": c.burst, "burst2": c.burst, "burst3": c.burst, "advance": c.advance,
+			"advance2": c.advance, "advance3": c.advance, "set_breaker": c.setBreaker, "run": c.changeRun,
 			"": func(t *rapid.T) {
 				if err := p.compare(); err != nil {
 					t.Fatal(err)

@@ -109,8 +109,11 @@ func (w *world) carry(d *tree, a *reportAnswer) {
 		o.qualities[d.p.level]++
 	}
 	o.forgetAt = w.now + day
-	if l := w.letters[o.name]; l != nil {
-		o.forgetAt = max(o.forgetAt, l.expires)
+	if d.policy != "" {
+		o.letter = true
+	}
+	if o.letter {
+		o.forgetAt = w.now + 30*day
 	}
 	if d.state == "SUCCEEDED" && !o.nonIdempotent && o.attempts == 1 && len(o.lost) == 0 {
 		o.tombstone, o.start, o.promised, o.throttled = true, 0, false, false

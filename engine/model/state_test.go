@@ -88,7 +88,7 @@ type op struct {
 	live, last          *permit
 	forgetAt            clock
 	lost                []*permit
-	tombstone           bool
+	tombstone, letter   bool
 }
 
 type run struct {

@@ -180,7 +180,10 @@ func (a *arbiter) skipped(asked []attempt) []Skip {
 // refusal answers with the reason of level 0, or of the level that was asked
 // first if level 0 was not, and with the smallest delay (C4).
 func (a *arbiter) refusal(asked []attempt) Decision {
-	if i := slices.IndexFunc(asked, func(t attempt) bool { return t.level == 0 }); i > 0 {
+	ofZero := func(t attempt) bool {
+		return t.level == 0 && t.look.Reason != LevelTried && t.look.Reason != CredentialSuspect
+	}
+	if i := slices.IndexFunc(asked, ofZero); i > 0 {
 		asked = slices.Concat(asked[i:i+1], asked[:i], asked[i+1:])
 	}
 	first := &asked[0].look

@@ -165,9 +165,12 @@ func Allowed(maxAttempts int, c retry.Config, level int) int {
 	return 1 + c.RetriesPerLevel
 }
 
+// checkRepeats is the repeat guard (design §6). An attempt that a directive
+// promised is bounded by its own allowances.
 func (a *arbiter) checkRepeats() (Decision, bool) {
 	limited := a.w.Levels[0].Config.MaxIdentical
-	if limited <= 0 || a.w.Identical < limited {
+	promised := a.w.Op != nil && a.w.Op.Detail != nil && a.w.Op.Detail.Promised
+	if limited <= 0 || a.w.Identical < limited || promised {
 		return Decision{}, false
 	}
 	return a.refuse(a.w.Levels[0].Config.DryRetry, Decision{

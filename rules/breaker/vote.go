@@ -28,11 +28,14 @@ type Ballot struct {
 }
 
 // Counts returns why the permit's report has no vote in a derived state, or "".
+// A breaker without a generation is one whose record was dropped, or never
+// made, because nothing had changed for longer than any permit lives: no permit
+// is stale there.
 func (s State) Counts(b Ballot, now rules.Instant) string {
 	switch {
 	case s.Phase == Disabled:
 		return NotCountedDisabled
-	case b.Generation != s.Generation:
+	case b.Generation != s.Generation && s.Generation != 0:
 		return NotCountedGeneration
 	case s.Phase == HalfOpen && !s.HasProbe(b.Operation, b.Fence):
 		return NotCountedNotProbe

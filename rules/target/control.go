@@ -47,7 +47,7 @@ const maxHeld = 32
 
 // Retention is how long a control record without trouble is kept: as long as a
 // permit of an older generation may still be reported, which is a day after the
-// end of its lease. A record that went earlier would let it pass for a new one.
+// end of its lease. In a record that went earlier it would pass for a new one.
 const Retention = 48 * time.Hour
 
 // Event is something that happened to a target at an instant.
@@ -75,6 +75,12 @@ func (c Control) Stamp(cfg *Config, now rules.Instant) *Control {
 		c.NextDue = c.UpdatedAt.Add(Retention)
 	}
 	return &c
+}
+
+// Pending reports whether something in a stored record is due, so that it has
+// to be derived.
+func (c *Control) Pending(now rules.Instant) bool {
+	return c.NextDue <= now || slices.ContainsFunc(c.Held, func(h HeldReporter) bool { return h.Until <= now })
 }
 
 // DueAt is when the sweeper is to look at the record.
