@@ -66,7 +66,7 @@ which is safe too.`,
 
 // serve runs a node until ctx ends.
 func serve(ctx context.Context, cfg node.Config) error {
-	tuneMemory()
+	node.TuneMemory()
 	n, err := node.New(ctx, cfg)
 	if err != nil {
 		return fail(startCode(err), err)

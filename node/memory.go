@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package node
 
 import (
 	"os"
@@ -17,9 +17,10 @@ const (
 	memoryShare    = 0.75
 )
 
-// tuneMemory applies them. Where the machine does not say how much memory it
-// has, the collector keeps Go's own setting, which needs no limit.
-func tuneMemory() {
+// TuneMemory applies them to the whole process, which is for its main to ask.
+// Where the machine does not say how much memory it has, the collector keeps
+// Go's own setting, which needs no limit.
+func TuneMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		_, err := memlimit.Set(
 			memlimit.WithRatio(memoryShare),
