@@ -143,12 +143,14 @@ func (m *committer) lead(c *command) bool {
 	batch := c.batch
 	c.batch = nil
 	m.engine.execute(batch)
+	finished := batch[:0]
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.active--
 	for _, member := range batch {
 		m.unhold(member)
-		m.conclude(member, c)
+		if m.conclude(member) && member != c {
+			finished = append(finished, member)
+		}
 	}
 	done := c.done
 	m.dispatch()
@@ -159,24 +161,27 @@ func (m *committer) lead(c *command) bool {
 			close(m.idle)
 		}
 	}
+	m.mu.Unlock()
+	// Outside the lock, for the first thing that they do is to take it.
+	for _, member := range finished {
+		member.wake <- struct{}{}
+	}
 	return done
 }
 
-// conclude answers a member of a batch, or queues it again if it needs more
-// keys.
-func (m *committer) conclude(c, leader *command) {
+// conclude ends a member of a batch, or queues it again if it needs more keys.
+// It reports whether the member is done.
+func (m *committer) conclude(c *command) bool {
 	if c.again && c.rounds < maxRounds {
 		c.rounds++
 		m.urgentFirst(c)
-		return
+		return false
 	}
 	if c.again {
 		c.again, c.err = false, fmt.Errorf("%w: a command kept asking for more keys", ErrInternal)
 	}
 	c.done = true
-	if c != leader {
-		c.wake <- struct{}{}
-	}
+	return true
 }
 
 // urgentFirst puts a command that needs more keys to the head of the queue.

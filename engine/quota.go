@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -19,21 +20,30 @@ const maxNamespaces = 10_000
 // are soft by what other replicas add meanwhile.
 type quotas struct {
 	store statestore.Store
-	known sync.Map // namespace → *counts
-	size  atomic.Int64
+	known atomic.Pointer[map[string]*counts] // by namespace; replaced, never changed
+	mu    sync.Mutex                         // one replacement at a time
 }
 
 type counts struct {
 	runs, operations atomic.Int64
 }
 
-func newQuotas(s statestore.Store) *quotas { return &quotas{store: s} }
+func newQuotas(s statestore.Store) *quotas {
+	q := &quotas{store: s}
+	q.known.Store(&map[string]*counts{})
+	return q
+}
 
 // in returns a namespace's counts, or nil.
-func (q *quotas) in(namespace string) *counts {
-	c, _ := q.known.Load(namespace)
-	counted, _ := c.(*counts)
-	return counted
+func (q *quotas) in(namespace string) *counts { return (*q.known.Load())[namespace] }
+
+// change replaces the table by a changed copy.
+func (q *quotas) change(edit func(map[string]*counts)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	next := maps.Clone(*q.known.Load())
+	edit(next)
+	q.known.Store(&next)
 }
 
 // of returns the kind's counter; nil for kinds without a quota.
@@ -53,7 +63,7 @@ func (q *quotas) enter(ctx context.Context, namespace string) error {
 	if q.in(namespace) != nil {
 		return nil
 	}
-	if q.size.Load() >= maxNamespaces {
+	if len(*q.known.Load()) >= maxNamespaces {
 		return ErrQuota
 	}
 	c := &counts{}
@@ -64,9 +74,11 @@ func (q *quotas) enter(ctx context.Context, namespace string) error {
 		}
 		c.of(kind).Store(int64(n))
 	}
-	if _, known := q.known.LoadOrStore(namespace, c); !known {
-		q.size.Add(1)
-	}
+	q.change(func(known map[string]*counts) {
+		if known[namespace] == nil {
+			known[namespace] = c
+		}
+	})
 	return nil
 }
 
@@ -90,9 +102,7 @@ func (q *quotas) settle(entries []*statestore.Entry) {
 
 // forget drops a namespace that is gone.
 func (q *quotas) forget(namespace string) {
-	if _, known := q.known.LoadAndDelete(namespace); known {
-		q.size.Add(-1)
-	}
+	q.change(func(known map[string]*counts) { delete(known, namespace) })
 }
 
 // spare reports whether one more record of the kind may be made.

@@ -10,35 +10,57 @@ import (
 	"pgregory.net/rapid"
 )
 
+// below draws a number from 0 up to n, evenly: rapid's own ranges prefer small
+// numbers, and sequences of small numbers go nowhere.
+func below(t *rapid.T, n int, label string) int {
+	v := 0
+	for size := 1; size < 4*n; size *= 2 {
+		v *= 2
+		if rapid.Bool().Draw(t, label) {
+			v++
+		}
+	}
+	return v % n
+}
+
 // pick draws one of the values.
 func pick[T any](t *rapid.T, label string, values ...T) T {
-	return values[rapid.IntRange(0, len(values)-1).Draw(t, label)]
+	return values[below(t, len(values), label)]
 }
 
 // maybe draws one of the values, or nil.
 func maybe[T any](t *rapid.T, label string, values ...T) *T {
-	i := rapid.IntRange(0, len(values)).Draw(t, label)
+	i := below(t, len(values)+1, label)
 	if i == 0 {
 		return nil
 	}
 	return &values[i-1]
 }
 
+// The themes of a check: what it dwells on.
+const (
+	mixed = iota
+	outages
+	money
+	retries
+	themes
+)
+
 // drawScenario makes two to four targets, a chain over them and runs with
 // parents and caps.
-func drawScenario(t *rapid.T) *scenario {
+func drawScenario(t *rapid.T, theme int) *scenario {
 	s := &scenario{Chains: map[string][]levelSpec{}}
-	n := rapid.IntRange(2, 4).Draw(t, "targets")
+	n := 2 + below(t, 3, "targets")
 	for i := range n {
-		s.Targets = append(s.Targets, drawTarget(t, fmt.Sprintf("t%d", i)))
+		s.Targets = append(s.Targets, drawTarget(t, fmt.Sprintf("t%d", i), theme))
 	}
 	kind := 0
 	for i := range n {
 		s.Chains["c"] = append(s.Chains["c"], levelSpec{s.Targets[i].Name, ranks[kind]})
-		kind = rapid.IntRange(max(kind, 1), len(ranks)-1).Draw(t, "kind")
+		kind = max(kind, 1, below(t, len(ranks), "kind"))
 	}
 	s.Runs = []runSpec{
-		{ID: "root", Cap: maybe(t, "cap", int64(1000), 3000, 500), Calls: maybe(t, "calls", int64(4), 10)},
+		{ID: "root", Cap: maybe(t, "cap", int64(1000), 3000, 500), Calls: maybe(t, "calls", int64(4), 10, 20)},
 		{ID: "child", Parent: "root", Cap: maybe(t, "cap", int64(400), 1000, 200)},
 		{ID: "leaf", Parent: "child", Cap: maybe(t, "cap", int64(300), 150)},
 		{ID: "free"},
@@ -46,22 +68,34 @@ func drawScenario(t *rapid.T) *scenario {
 	return s
 }
 
-func drawTarget(t *rapid.T, name string) targetSpec {
+func drawTarget(t *rapid.T, name string, theme int) targetSpec {
 	s := targetSpec{
-		Name: name, Kind: pick(t, "preset", "llm", "llm", "llm", "tool", "fast", "action"), Cred: pick(t, "cred", "", "k1", "k2"),
-		MaxAttempts: maybe(t, "max_attempts", 1, 2, 4), TaskBudget: maybe(t, "task_budget", 1, 2), Consec: maybe(t, "consec", 2, 3),
-		Slots: maybe(t, "slots", 0, 1, 2), Price: maybe(t, "price", int64(0), 10, 50, 100), Ctx: maybe(t, "ctx", int64(1000), 2000),
-		RetryNP: rapid.Bool().Draw(t, "retry_np"), DryRun: rapid.IntRange(0, 15).Draw(t, "dry") == 15,
-		Floor: maybe(t, "floor", 0, 1000, 2000), Ratio: maybe(t, "ratio", 0, 500), QRetries: maybe(t, "quality_retries", 1, 2),
-		CallTimeout: maybe(t, "call_timeout", 5*time.Second, 50*time.Second),
+		Name: name, Kind: pick(t, "preset", "llm", "llm", "llm", "tool", "fast", "action"), Cred: pick(t, "cred", "", "", "k1", "k2"),
+		MaxAttempts: maybe(t, "max_attempts", 1, 2, 4), Consec: maybe(t, "consec", 2, 3), Price: maybe(t, "price", int64(0), 10, 50, 100),
+		Ctx: maybe(t, "ctx", int64(1000), 2000), RetryNP: rapid.Bool().Draw(t, "retry_np"), QRetries: maybe(t, "quality_retries", 1, 2),
+		DryRun: below(t, 16, "dry") == 15,
 	}
+	if theme == outages {
+		s.Kind, s.Price = pick(t, "preset", "llm", "fast"), nil
+		return s
+	}
+	if theme == money {
+		s.Kind, s.Price = "llm", new(pick(t, "price", int64(0), 10, 50, 100))
+		if name == "t0" {
+			s.Price = new(int64(60))
+		}
+		return s
+	}
+	s.TaskBudget, s.Slots = maybe(t, "task_budget", 1, 2), maybe(t, "slots", 0, 1, 2)
+	s.Floor, s.Ratio = maybe(t, "floor", 0, 1000, 2000), maybe(t, "ratio", 0, 500)
+	s.CallTimeout = maybe(t, "call_timeout", 5*time.Second, 50*time.Second)
 	return s
 }
 
 // drawSignal makes a signal of which many are failures.
 func drawSignal(t *rapid.T) signal {
 	s := signal{HTTP: 200}
-	switch rapid.IntRange(0, 9).Draw(t, "signal") {
+	switch below(t, 10, "signal") {
 	case 0, 1:
 	case 2, 3:
 		s.HTTP = pick(t, "http", 500, 503, 502, 500)
@@ -87,23 +121,43 @@ func drawSignal(t *rapid.T) signal {
 
 // script draws the steps of one check.
 type script struct {
-	p    *pair
-	s    *scenario
-	ops  map[string]acquireStep // what an operation always asks
-	sent map[string]string      // request ids in use
-	bias signal
+	theme  int
+	newest int // operation
+	p      *pair
+	s      *scenario
+	ops    map[string]acquireStep // what an operation always asks
+	bias   signal
 }
 
 func (c *script) acquire(t *rapid.T) {
-	name := fmt.Sprintf("o%d", rapid.IntRange(0, 5).Draw(t, "op"))
+	c.ask(t, c.name(t))
+}
+
+// name is that of a new operation or of one of the newest.
+func (c *script) name(t *rapid.T) string {
+	if back := below(t, 8, "back"); back < 4 {
+		return fmt.Sprintf("o%d", max(c.newest-back, 0))
+	}
+	c.newest++
+	return fmt.Sprintf("o%d", c.newest)
+}
+
+// ask asks for an operation, which says the same of itself every time.
+func (c *script) ask(t *rapid.T, name string) acquireAnswer {
 	step, known := c.ops[name]
 	if !known {
 		step = acquireStep{
 			Op: name, Run: pick(t, "run", "", "root", "child", "leaf", "leaf", "free"), Task: pick(t, "task", "", "k"),
 			Idem: pick(t, "idem", "", "", "I", "N"), Chain: "c",
 		}
-		if rapid.Bool().Draw(t, "single") {
-			step.Chain, step.Target = "", c.s.Targets[rapid.IntRange(0, len(c.s.Targets)-1).Draw(t, "target")].Name
+		switch c.theme {
+		case outages:
+			step.Run, step.Idem = "", pick(t, "idem", "", "", "", "N")
+		case money:
+			step.Run, step.Idem = pick(t, "run", "root", "child", "leaf", "leaf"), ""
+		}
+		if c.theme != outages && rapid.Bool().Draw(t, "single") {
+			step.Chain, step.Target = "", c.s.Targets[below(t, len(c.s.Targets), "target")].Name
 		} else {
 			step.Pin = maybe(t, "pin", 0, 0, 1)
 		}
@@ -114,7 +168,41 @@ func (c *script) acquire(t *rapid.T) {
 	step.MaxAttempts = pick(t, "max", 0, 0, 0, 2)
 	step.Deadline = pick(t, "deadline", 0, 0, 0, 3*time.Second)
 	step.Request = pick(t, "request", "", "", name+"-q")
-	if _, err := c.p.acquire(&step); err != nil {
+	a, err := c.p.acquire(&step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// follow does what a directive said: it waits, asks and reports.
+func (c *script) follow(t *rapid.T) {
+	for back := range 9 {
+		name := fmt.Sprintf("o%d", c.newest-back)
+		o := c.p.model.ops[name]
+		if o == nil || !o.promised || rapid.Bool().Draw(t, "other") {
+			continue
+		}
+		if wait := o.notBefore - c.p.model.now; wait > 0 {
+			if err := c.p.advance(wait); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := c.ask(t, name)
+		if a.Permit == 0 {
+			return
+		}
+		c.tell(t, &reportStep{Permit: a.Permit, Sig: c.bias, Dur: 40 * time.Millisecond, Cost: maybe(t, "cost", int64(0), 20)})
+		return
+	}
+	t.Skip("nothing was promised")
+}
+
+func (c *script) tell(t *rapid.T, step *reportStep) {
+	if below(t, 4, "another") == 3 {
+		step.Sig = drawSignal(t)
+	}
+	if _, err := c.p.report(step); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,28 +212,37 @@ func (c *script) report(t *rapid.T) {
 	if len(open) == 0 {
 		t.Skip("nothing to report")
 	}
-	step := reportStep{Permit: open[rapid.IntRange(0, len(open)-1).Draw(t, "permit")], Sig: c.bias, Cost: maybe(t, "cost", int64(0), 20, 40, 300)}
-	if rapid.Bool().Draw(t, "another") {
-		step.Sig = drawSignal(t)
+	step := reportStep{Permit: open[below(t, len(open), "permit")], Sig: c.bias, Cost: maybe(t, "cost", int64(0), 20, 40, 300)}
+	if c.theme == money {
+		step.Cost = pick(t, "cost", nil, new(int64(60)), new(int64(80)))
+		step.Sig = signal{HTTP: 200}
 	}
 	slots := c.p.model.permits[step.Permit-1].target.slots
 	if step.Dur = 40 * time.Millisecond; slots == 0 { // waits for slots follow from durations, which the engine keeps coarsely
 		step.Dur = pick(t, "dur", 100*time.Millisecond, time.Minute, 10*time.Minute)
 	}
-	if _, err := c.p.report(&step); err != nil {
-		t.Fatal(err)
-	}
+	c.tell(t, &step)
 }
 
 // burst makes new operations that all fail the same way.
 func (c *script) burst(t *rapid.T) {
 	c.bias = drawSignal(t)
-	name := c.s.Targets[rapid.IntRange(0, len(c.s.Targets)-1).Draw(t, "target")].Name
-	for i := range rapid.IntRange(1, 6).Draw(t, "n") {
-		step := acquireStep{Op: fmt.Sprintf("b%d-%d", len(c.p.trace), i), Target: name, MaxWait: 10 * time.Second, Idem: pick(t, "idem", "", "I")}
+	chain, run := "", ""
+	if below(t, 2, "chain") == 1 {
+		chain = "c"
+	}
+	if c.theme == money {
+		run, c.bias = pick(t, "run", "root", "child", "leaf"), signal{HTTP: 200}
+	}
+	name := c.s.Targets[below(t, len(c.s.Targets), "target")].Name
+	for i := range 1 + below(t, 6, "n") {
+		step := acquireStep{Op: fmt.Sprintf("b%d-%d", len(c.p.trace), i), Target: name, Chain: chain, Run: run, MaxWait: 10 * time.Second, Idem: pick(t, "idem", "", "I")}
+		if chain != "" {
+			step.Target = ""
+		}
 		a, err := c.p.acquire(&step)
 		if err == nil && a.Permit > 0 {
-			_, err = c.p.report(&reportStep{Permit: a.Permit, Sig: c.bias, Dur: 40 * time.Millisecond})
+			_, err = c.p.report(&reportStep{Permit: a.Permit, Sig: c.bias, Dur: 40 * time.Millisecond, Cost: maybe(t, "cost", int64(20))})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -165,8 +262,8 @@ func (c *script) advance(t *rapid.T) {
 }
 
 func (c *script) setBreaker(t *rapid.T) {
-	name := c.s.Targets[rapid.IntRange(0, len(c.s.Targets)-1).Draw(t, "target")].Name
-	if _, err := c.p.setBreaker(name, pick(t, "mode", "AUTO", "AUTO", "AUTO", "FORCED_OPEN", "FORCED_CLOSED", "DISABLED")); err != nil {
+	name := c.s.Targets[below(t, len(c.s.Targets), "target")].Name
+	if _, err := c.p.setBreaker(name, pick(t, "mode", "AUTO", "AUTO", "AUTO", "AUTO", "AUTO", "FORCED_OPEN", "FORCED_CLOSED", "DISABLED")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -174,7 +271,7 @@ func (c *script) setBreaker(t *rapid.T) {
 func (c *script) changeRun(t *rapid.T) {
 	id := pick(t, "run", c.p.runs...)
 	var err error
-	if rapid.IntRange(0, 7).Draw(t, "end") < 7 {
+	if below(t, 20, "end") < 19 {
 		err = c.p.adjust(id, pick(t, "delta", int64(500), 1000, -300))
 	} else {
 		err = c.p.stop(id, pick(t, "final", "STOPPED", "COMPLETED"))
@@ -188,15 +285,17 @@ func (c *script) changeRun(t *rapid.T) {
 func TestEngineFollowsTheModel(t *testing.T) {
 	e := newEngine(t)
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawScenario(t)
+		theme := below(t, themes, "theme")
+		s := drawScenario(t, theme)
 		p, err := newPair(e, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &script{p: p, s: s, ops: map[string]acquireStep{}, sent: map[string]string{}, bias: signal{HTTP: 500}}
+		c := &script{p: p, s: s, ops: map[string]acquireStep{}, theme: theme, bias: signal{HTTP: 500}}
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire": c.acquire, "acquire2": c.acquire, "acquire3": c.acquire, "report": c.report, "report2": c.report, "report3": c.report,
-			"acquire4": c.acquire, "report4": c.report, "burst": c.burst, "burst2": c.burst, "burst3": c.burst, "advance": c.advance,
+			"acquire4": c.acquire, "report4": c.report, "burst": c.burst, "burst2": c.burst, "burst3": c.burst, "follow": c.follow, "follow2": c.follow,
+			"follow3": c.follow, "advance": c.advance,
 			"advance2": c.advance, "advance3": c.advance, "set_breaker": c.setBreaker, "run": c.changeRun,
 			"": func(t *rapid.T) {
 				if err := p.compare(); err != nil {

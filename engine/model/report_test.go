@@ -138,14 +138,14 @@ func terms(kind string) (time.Duration, string) {
 func (w *world) raise(name, kind, target, reason string) string {
 	key := "esc:" + name
 	if own := w.escalations[key]; own != nil && w.now < own.deadline+30*day {
-		if own.state == "OPEN" {
+		if own.state == "OPEN" && w.now < own.deadline {
 			own.occ++
 		}
 		return key
 	}
 	fold := kind + "|" + target + "|" + reason
 	folds := kind == "auth_failure" || kind == "unknown_error"
-	if first := w.folds[fold]; folds && first != nil && first.state == "OPEN" && w.now < first.made+10*time.Minute {
+	if first := w.folds[fold]; folds && first != nil && first.state == "OPEN" && w.now < first.deadline && w.now < first.made+10*time.Minute {
 		first.occ++
 		return first.key
 	}
