@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
@@ -131,7 +132,7 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	if err := s.readCounts(); err != nil {
 		return err
 	}
-	s.clock = statestore.NewClock(s.writer.floor)
+	s.clock = statestore.NewClock(startOf(s.writer.floor, rules.At(time.Now())))
 	// The first write shows whether the file can be written at all.
 	if err := s.writer.apply(nil, nil, s.clock.Now(), statestore.Durable); err != nil {
 		return err
@@ -294,4 +295,14 @@ func (s *Store) release() error {
 		errs = append(errs, s.writer.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+// startOf is where time goes on after the file was opened. The floor is written
+// ahead, so a crash leaves it up to floorStep in front of what was ever told;
+// to start from there would end leases early.
+func startOf(floor, wall rules.Instant) rules.Instant {
+	if floor.Sub(wall) <= floorStep {
+		return wall
+	}
+	return floor
 }

@@ -141,3 +141,14 @@ func TestCloseWritesTheTimeItself(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestACrashMovesTimeNoFurtherThanTheWallClock: leases must not end early
+// because the service died.
+func TestACrashMovesTimeNoFurtherThanTheWallClock(t *testing.T) {
+	s := newStore(t)
+	mustPut(t, s, "a", 1, statestore.Durable)
+	crashed := openStore(t, testConfig(copyFiles(t, s.path)))
+	if ahead := now(t, crashed).Sub(rules.At(time.Now())); ahead > 50*time.Millisecond {
+		t.Fatalf("time went %v ahead", ahead)
+	}
+}

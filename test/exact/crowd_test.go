@@ -25,6 +25,10 @@ type crowd struct {
 	lease, hold func(*rand.Rand) time.Duration
 	// overruns lets some calls cost more than they reserved.
 	overruns bool
+	// gone says that the service is not there any more; nil: it always is.
+	gone func() bool
+	// recent are the requests that were granted, if they are to be kept.
+	recent *log[*entry]
 
 	commands atomic.Int64 // Acquires and Reports
 	late     atomic.Int64 // Reports after the lease's end
@@ -96,8 +100,14 @@ func (c *crowd) call(ctx context.Context, random *rand.Rand, name string) {
 	default:
 		c.acquire(ctx, e)
 	}
-	if !c.books.holds(e) || random.IntN(1000) == 0 { // the latter forget it
+	if !c.books.holds(e) {
 		return
+	}
+	if c.recent != nil {
+		c.recent.add(e)
+	}
+	if random.IntN(1000) == 0 {
+		return // it forgets the permit
 	}
 	if d := c.hold(random); d > 0 {
 		time.Sleep(d)
@@ -183,9 +193,9 @@ func (c *crowd) report(ctx context.Context, e *entry, t tell) {
 	c.books.told(e, answer)
 }
 
-// failed: only a caller that gave up gets an error.
+// failed: only a caller that gave up gets an error, or one whose service died.
 func (c *crowd) failed(ctx context.Context, method string, e *entry, err error) {
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && (c.gone == nil || !c.gone()) {
 		c.books.broken.add("E", "%s of request %s failed: %v", method, e.ask.request, err)
 	}
 }

@@ -19,6 +19,7 @@
 //	    of an older generation does not vote.
 //	D1  at most as many live permits as the target has slots.
 //	D2  a slot comes back when its permit is reported or its lease is over.
+//	D5  while a holder believes in its lease, so does the service.
 //	E1  a report counts once, however often it is sent, and is answered alike.
 //	E3  an Acquire that is repeated gets the same permit, however often.
 //	F1  an acknowledged dead letter, forced breaker, run, cap or result is there.

@@ -111,7 +111,6 @@ type entry struct {
 	calls  int // of them, under way
 	permit string
 	fence  uint64
-	until  time.Time // when its lease is over at the earliest
 	tell   tell
 	told   bool   // the report was acknowledged
 	answer string // with that
@@ -131,10 +130,36 @@ func (b *purses) add(name, parent string, limit int64) {
 	b.runs[name] = &purse{name: name, parent: b.runs[parent], limit: limit, limitMost: limit}
 }
 
+// raising notes that a rise of a cap goes out, raised that it was answered.
+func (b *purses) raising(name string, by int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs[name].limitMost += by
+}
+
+func (b *purses) raised(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs[name].limit = b.runs[name].limitMost
+}
+
+// limits returns the caps that were acknowledged.
+func (b *purses) limits() map[string]int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := map[string]int64{}
+	for name, p := range b.runs {
+		all[name] = p.limit
+	}
+	return all
+}
+
 // up goes from a run to its root.
 func (b *purses) up(run string) func(yield func(*purse) bool) {
 	return func(yield func(*purse) bool) {
-		for p := b.runs[run]; p != nil && yield(p); p = p.parent {
+		p := b.runs[run]
+		for p != nil && yield(p) {
+			p = p.parent
 		}
 	}
 }
@@ -213,18 +238,18 @@ func (b *purses) tellLost(e *entry) {
 	}
 }
 
-// answered notes the answer to an Acquire and returns whether it was a grant.
-func (b *purses) answered(e *entry, m mark, r *reply) bool {
+// answered notes the answer to an Acquire.
+func (b *purses) answered(e *entry, m mark, r *reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.calls--
 	if r.permit == "" {
 		b.refused(e, m, r)
-		return false
+		return
 	}
-	if e.permit != "" && e.permit != r.permit {
+	if e.permit != "" && (e.permit != r.permit || e.fence != r.fence) {
 		b.broken.add("E3", "request %s got a second permit", e.ask.request)
-		return true
+		return
 	}
 	if p := b.runs[e.ask.run]; m.first && r.sums.spent+r.sums.assumed+r.sums.reserved > p.limitMost {
 		b.broken.add("A1", "run %s: a grant left it at %+v, its cap is %d", p.name, r.sums, p.limitMost)
@@ -239,7 +264,6 @@ func (b *purses) answered(e *entry, m mark, r *reply) bool {
 		b.move(e, e.ask.estimate, e.ask.estimate)
 		b.book(e, tell{}.booked(e.ask.estimate))
 	}
-	return true
 }
 
 // refused checks that the call did not fit (A1): by the answer's own numbers,
@@ -362,4 +386,11 @@ func (b *broken) found() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.list
+}
+
+// forget drops what was found.
+func (b *broken) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.list = nil
 }

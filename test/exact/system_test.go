@@ -39,7 +39,7 @@ type direct struct{ engine *engine.Engine }
 // hashOf stands for what the server makes of a request's content.
 func hashOf(v any) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%+v", v)
+	h.Write(fmt.Appendf(nil, "%+v", v))
 	return h.Sum64()
 }
 
