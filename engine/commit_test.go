@@ -106,8 +106,11 @@ func TestOneCommandFailsAlone(t *testing.T) {
 		s.set(gate, nil, nil)
 		errOwn := errors.New("own")
 		commands := []*counter{
-			{name: "a"}, {name: "a", then: func(*txn) error { return errOwn }},
-			{name: "a", then: func(*txn) error { panic("rule") }}, {name: "a"}, {name: "a"},
+			{name: "a"},
+			{name: "a", then: func(*txn) error { return errOwn }},
+			{name: "a", then: func(*txn) error { panic("rule") }},
+			{name: "a"},
+			{name: "a"},
 		}
 		errs := make([]error, len(commands))
 		var wg sync.WaitGroup

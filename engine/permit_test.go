@@ -25,8 +25,8 @@ targets:
   - {match: "pay/*", preset: action}
 `
 
-// bubble runs a test in a synctest bubble with an engine of its own.
-func bubble(t *testing.T, policy string, body func(t *testing.T, e *engine.Engine)) {
+// inBubble runs a test in a synctest bubble with an engine of its own.
+func inBubble(t *testing.T, policy string, body func(t *testing.T, e *engine.Engine)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		e := open(t)
@@ -59,7 +59,7 @@ func mustReport(t *testing.T, e *engine.Engine, permit string, s classify.Signal
 }
 
 func TestAbandonedGrantIsGivenBack(t *testing.T) {
-	bubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if r, err := e.Acquire(ctx, &engine.AcquireRequest{Namespace: "n", Target: "tool/a", OperationID: "o"}); err == nil {
@@ -72,7 +72,7 @@ func TestAbandonedGrantIsGivenBack(t *testing.T) {
 }
 
 func TestReleaseByTheAcquiresRequestID(t *testing.T) {
-	bubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
 		mustAcquire(t, e, engine.AcquireRequest{Target: "tool/a", RequestID: "q1"})
 		for want := range 2 {
 			r, err := e.Release(t.Context(), &engine.ReleaseRequest{Namespace: "n", AcquireRequestID: "q1"})
@@ -88,7 +88,7 @@ func TestReleaseByTheAcquiresRequestID(t *testing.T) {
 }
 
 func TestHeartbeatKeepsTheLeaseAndRevivesNothing(t *testing.T) {
-	bubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
 		g := mustAcquire(t, e, engine.AcquireRequest{Target: "tool/a", OperationID: "o"}).Grant
 		for range 10 {
 			time.Sleep(g.HeartbeatEvery)
@@ -111,7 +111,7 @@ func TestHeartbeatKeepsTheLeaseAndRevivesNothing(t *testing.T) {
 }
 
 func TestRepeatsAndReuses(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		req := engine.AcquireRequest{Target: "x", OperationID: "o", RequestID: "q", Hash: 1, Idempotency: operation.Idempotent}
 		g := mustAcquire(t, e, req).Grant
 		if again := mustAcquire(t, e, req).Grant; again == nil || again.PermitID != g.PermitID || again.Fence != g.Fence {
@@ -139,7 +139,7 @@ func TestRepeatsAndReuses(t *testing.T) {
 }
 
 func TestForgedPermits(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		g := mustAcquire(t, e, engine.AcquireRequest{Target: "x"}).Grant
 		for i := range g.PermitID {
 			forged := []byte(g.PermitID)
@@ -158,7 +158,7 @@ func TestForgedPermits(t *testing.T) {
 // TestLostNonIdempotentAsksAPerson: the lease of a payment ends without a
 // report; the sweeper raises the question, and its default comes by itself.
 func TestLostNonIdempotentAsksAPerson(t *testing.T) {
-	bubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
 		g := mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: "o"}).Grant
 		time.Sleep(g.Lease + 2*time.Second)
 		if r := mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: "o"}); r.Reason != admit.OutcomeUnknown || !r.Terminal {
@@ -176,7 +176,7 @@ func TestLostNonIdempotentAsksAPerson(t *testing.T) {
 }
 
 func TestRunTree(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		parent := ""
 		for i := range budget.MaxDepth {
 			id := string(rune('a' + i))
@@ -208,7 +208,7 @@ func TestRunTree(t *testing.T) {
 }
 
 func TestOperatorRequestsRepeat(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		if _, err := e.StartRun(t.Context(), &engine.StartRunRequest{Namespace: "n", RunID: "r", Caps: budget.Caps{Cost: new(int64(10))}}); err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestOperatorRequestsRepeat(t *testing.T) {
 
 // TestForcedStateEnds: an operator's hand is lifted when its time is over.
 func TestForcedStateEnds(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		if _, err := e.SetBreaker(t.Context(), &engine.SetBreakerRequest{
 			Namespace: "n", Target: "x", Mode: breaker.ForcedOpen, TTL: time.Minute, Actor: "me",
 		}); err != nil {
@@ -256,7 +256,7 @@ func TestForcedStateEnds(t *testing.T) {
 
 // TestOneSickReporterHoldsItselfOnly is the reporter guard of the design.
 func TestOneSickReporterHoldsItselfOnly(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		ask := func(reporter string) *engine.AcquireResult {
 			return mustAcquire(t, e, engine.AcquireRequest{Target: "x", Reporter: reporter, Idempotency: operation.Idempotent})
 		}
@@ -279,7 +279,7 @@ func TestOneSickReporterHoldsItselfOnly(t *testing.T) {
 
 // TestRepeatedFailureIsStopped is the repeat guard of the design.
 func TestRepeatedFailureIsStopped(t *testing.T) {
-	bubble(t, "", func(t *testing.T, e *engine.Engine) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
 		if _, err := e.StartRun(t.Context(), &engine.StartRunRequest{Namespace: "n", RunID: "r"}); err != nil {
 			t.Fatal(err)
 		}
@@ -296,7 +296,7 @@ func TestRepeatedFailureIsStopped(t *testing.T) {
 }
 
 func TestDecisionsExplainThemselves(t *testing.T) {
-	bubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
 		g := mustAcquire(t, e, engine.AcquireRequest{Target: "tool/a"}).Grant
 		r := mustAcquire(t, e, engine.AcquireRequest{Target: "tool/a"})
 		for _, logged := range []bool{false, true} {

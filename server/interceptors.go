@@ -138,7 +138,7 @@ func (s *Server) deadlineUnary(ctx context.Context, req any, info *grpc.UnarySer
 	}
 	bounded := &lateDeadline{Context: ctx, end: time.Now().Add(limit)}
 	defer bounded.stop()
-	return handler(bounded, req)
+	return handler(bounded, req) //nolint:contextcheck // it carries the call's own
 }
 
 // lateDeadline is a context with a deadline whose timer is made only when

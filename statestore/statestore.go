@@ -131,14 +131,17 @@ type Store interface {
 	// order of Less, then reads its clock, loads the entries, calls fn, and
 	// commits what fn changed. fn may be called again after a conflict and
 	// must then give the same result for the same records. Its error rolls the
-	// transaction back and is returned as it is.
+	// transaction back and is returned as it is; its panic rolls it back and goes
+	// on. fn must not call the store, which may wait for fn to end.
 	//
 	// Update returns ErrUnknownOutcome when a commit was sent and nobody knows
 	// what became of it; every other error means that nothing was changed.
 	Update(ctx context.Context, entries []*Entry, fn Func) error
 	// Get returns the latest committed record, or nil, and the store's time.
 	Get(ctx context.Context, key Key) (Record, rules.Instant, error)
-	// List returns records of one kind and namespace in order.
+	// List returns records of one kind and namespace in order: by OrderBy, then
+	// by name. A page is of one moment. Over all pages, a record that keeps its
+	// place is seen exactly once, whatever happens to others meanwhile.
 	List(ctx context.Context, q Query) (Page, error)
 	// Due returns the keys of records whose DueAt has come, earliest first.
 	Due(ctx context.Context, q DueQuery) ([]DueKey, error)

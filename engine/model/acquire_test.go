@@ -158,7 +158,7 @@ func (w *world) acquire(s *acquireStep) acquireAnswer {
 		chain = []levelSpec{{s.Target, "PRIMARY"}}
 	}
 	o := w.operation(s.Op)
-	if o != nil && s.Request != "" && o.last != nil && o.last.request == s.Request {
+	if o != nil && s.Request != "" && o.last != nil && o.last.request == s.Request && o.last.state != "RELEASED" {
 		return w.granted(o.last)
 	}
 	first := w.targets[chain[0].Target]

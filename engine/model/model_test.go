@@ -3,12 +3,27 @@
 package model
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
+
+// TestMain makes the sequences longer and more than rapid would by itself,
+// unless the command line says otherwise. The seed in the output is enough to
+// repeat a failure.
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{"rapid.checks": "800", "rapid.steps": "60", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
 
 // below draws a number from 0 up to n, evenly: rapid's own ranges prefer small
 // numbers, and sequences of small numbers go nowhere.
@@ -198,6 +213,22 @@ func (c *script) follow(t *rapid.T) {
 	t.Skip("nothing was promised")
 }
 
+// hold sends a heartbeat, or gives a permit back.
+func (c *script) hold(t *rapid.T) {
+	open := c.p.reportable()
+	if len(open) == 0 {
+		t.Skip("nothing is held")
+	}
+	number := open[below(t, len(open), "permit")]
+	do := c.p.heartbeat
+	if below(t, 4, "release") == 0 {
+		do = c.p.release
+	}
+	if err := do(number); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (c *script) tell(t *rapid.T, step *reportStep) {
 	if below(t, 4, "another") == 3 {
 		step.Sig = drawSignal(t)
@@ -296,7 +327,8 @@ func TestEngineFollowsTheModel(t *testing.T) {
 			"acquire": c.acquire, "acquire2": c.acquire, "acquire3": c.acquire, "report": c.report, "report2": c.report, "report3": c.report,
 			"acquire4": c.acquire, "report4": c.report, "burst": c.burst, "burst2": c.burst, "burst3": c.burst, "follow": c.follow, "follow2": c.follow,
 			"follow3": c.follow, "advance": c.advance,
-			"advance2": c.advance, "advance3": c.advance, "set_breaker": c.setBreaker, "run": c.changeRun,
+			"advance2": c.advance, "advance3": c.advance, "set_breaker": c.setBreaker, "hold": c.hold, "hold2": c.hold,
+			"run": c.changeRun,
 			"": func(t *rapid.T) {
 				if err := p.compare(); err != nil {
 					t.Fatal(err)

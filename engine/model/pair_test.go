@@ -59,13 +59,6 @@ func (p *pair) acquire(s *acquireStep) (acquireAnswer, error) {
 	p.ops[s.Op] = true
 	m := p.model.acquire(s)
 	l, err := p.live.acquire(s)
-	stats["A "+m.Decision+" "+m.Reason+" would="+m.Would]++
-	if m.Probe {
-		stats["A probe"]++
-	}
-	if m.Level > 0 {
-		stats["A degraded"]++
-	}
 	p.trace = append(p.trace, fmt.Sprintf("%v acquire %s %s%s run=%s task=%s idem=%s est=%s max=%d wait=%v deadline=%v pin=%s request=%s => %s %s permit=%d %s", p.model.now, s.Op, s.Target,
 		s.Chain, s.Run, s.Task, s.Idem, show(s.Est), s.MaxAttempts, s.MaxWait, s.Deadline, show(s.Pin), s.Request, m.Decision, m.Reason, m.Permit, m.Target))
 	return m, same(p, "acquire "+s.Op, l, err, m)
@@ -74,12 +67,6 @@ func (p *pair) acquire(s *acquireStep) (acquireAnswer, error) {
 func (p *pair) report(s *reportStep) (reportAnswer, error) {
 	m := p.model.report(s)
 	l, err := p.live.report(s)
-	stats["R "+m.Class+" "+m.Action]++
-	stats["R denied "+m.RetryDenied]++
-	stats["R why "+m.Why]++
-	if m.Opened {
-		stats["R opened"]++
-	}
 	sig := fmt.Sprintf("%+v", s.Sig)
 	if s.Sig.RetryAfter != nil {
 		sig += " after " + s.Sig.RetryAfter.String()
@@ -116,12 +103,6 @@ func (p *pair) stop(id, final string) error {
 
 // compare looks at everything that both sides show.
 func (p *pair) compare() error {
-	for _, t := range p.model.targets {
-		stats["B "+t.state+" "+t.cause]++
-	}
-	for _, r := range p.runs {
-		stats["run "+p.model.run(r).State]++
-	}
 	for name := range p.model.targets {
 		l, err := p.live.breaker(name)
 		if err := same(p, "breaker "+name, l, err, p.model.breaker(name)); err != nil {
@@ -152,7 +133,7 @@ func (p *pair) compare() error {
 func (p *pair) reportable() []int {
 	var numbers []int
 	for _, g := range p.model.permits {
-		if g.state != "SETTLED" || (g.op.last == g && p.model.operation(g.op.name) == g.op) {
+		if g.state != "SETTLED" && g.state != "RELEASED" || g.state == "SETTLED" && (g.op.last == g && p.model.operation(g.op.name) == g.op) {
 			numbers = append(numbers, g.number)
 		}
 	}

@@ -59,7 +59,7 @@ type permit struct {
 	slot, probe      bool
 	est              int64
 	explicit         *int64
-	state            string // ACTIVE, SETTLED, LOST
+	state            string // ACTIVE, SETTLED, RELEASED, LOST
 	spent, assumed   int64
 	calls            int64
 	run              string

@@ -104,6 +104,7 @@ func askRoom(_ *Query, w *World, level *Level, _ int, l *Look) {
 		reason, rule = Ramp, "breaker.ramp"
 	case target.Limited:
 		reason, rule = RateLimit, "limit.rate"
+	default:
 	}
 	l.block(level.Config.DryLimit, level, reason, rule, delay, "")
 }

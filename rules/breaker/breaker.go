@@ -181,7 +181,10 @@ func (s State) Reset(at rules.Instant) (State, *Transition) {
 func (s State) Force(to Phase, until rules.Instant, by, reason string, at rules.Instant) (State, *Transition) {
 	s.Probes, s.Abandoned, s.Successes = nil, 0, 0
 	s.ForcedUntil, s.ForcedBy, s.ForcedReason = until, by, reason
-	s.OpenUntil, s.UnhealthyAt = 0, 0
+	s.OpenUntil = 0
+	if to != ForcedOpen {
+		s.UnhealthyAt = 0 // it reads as closed (C13)
+	}
 	s, t := s.turn(to, CauseNone, at)
 	t.By, t.Reason = by, reason
 	return s, t

@@ -156,6 +156,7 @@ func PolicyFor(reason classify.Reason, ambiguousOnce bool) ReplayPolicy {
 	switch reason {
 	case classify.ReasonAuth, classify.ReasonQuotaExhausted, classify.ReasonUnknown, classify.ReasonRunBudget:
 		return Manual
+	default:
 	}
 	if ambiguousOnce {
 		return Manual

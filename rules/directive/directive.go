@@ -201,6 +201,7 @@ func (t *tree) elsewhere() int {
 		if t.World.Levels[t.Level].Config.Kind == "llm" {
 			return t.search(fallback.SameProviderCheaper, nil)
 		}
+	default:
 	}
 	return -1
 }

@@ -45,6 +45,7 @@ func (t *tree) suspects() []string {
 		if own := t.World.Levels[t.Level].Config.Credential; own != "" {
 			return append(slices.Clip(suspects), own)
 		}
+	default:
 	}
 	return suspects
 }
@@ -144,6 +145,7 @@ func (t *tree) mayWait(wait time.Duration) bool {
 	switch t.d.RetryDenied {
 	case admit.AttemptsExhausted, admit.TaskRetryBudget, admit.FleetRetryBudget:
 		return false
+	default:
 	}
 	return t.Level == 0 && !leavesProvider(t.Verdict.Reason) && !t.Verdict.NoRetry &&
 		(rateLimit(t.Verdict.Reason) || !state.Passing()) &&

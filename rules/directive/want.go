@@ -77,6 +77,7 @@ func (t *tree) quality() {
 		allowed = max(allowed, emptyRetries)
 	case classify.ReasonRefusal, classify.ReasonSemantic:
 		allowed = 0
+	default:
 	}
 	if t.counters().Quality < allowed {
 		t.d.QualityRetry = true

@@ -9,6 +9,7 @@
 package retry
 
 import (
+	"maps"
 	"time"
 
 	"github.com/resilienced/resilienced/rules"
@@ -133,9 +134,7 @@ func (t *Task) Count(target string) int {
 func (t *Task) Take(target string, now rules.Instant) *Task {
 	next := &Task{Used: make(map[string]int, 1), UpdatedAt: now}
 	if t != nil {
-		for name, n := range t.Used {
-			next.Used[name] = n
-		}
+		maps.Copy(next.Used, t.Used)
 	}
 	if _, ok := next.Used[target]; !ok && len(next.Used) >= maxTaskTargets {
 		target = overflow

@@ -111,7 +111,8 @@ func (c Control) Hold(reporter uint64, until rules.Instant) Control {
 		soonest := slices.IndexFunc(held, func(h HeldReporter) bool { return h.Until == firstEnd(held) })
 		held = slices.Delete(held, soonest, soonest+1)
 	}
-	c.Held = append(held, HeldReporter{Reporter: reporter, Until: until})
+	held = append(held, HeldReporter{Reporter: reporter, Until: until})
+	c.Held = held
 	return c
 }
 

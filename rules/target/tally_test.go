@@ -6,7 +6,7 @@ import "testing"
 
 func TestHistogramSlots(t *testing.T) {
 	last := -1
-	for v := uint64(0); v < 1<<20; v++ {
+	for v := range uint64(1 << 20) {
 		i := slot(v)
 		if i < last || i > last+1 {
 			t.Fatalf("slot(%d) = %d after %d: not contiguous", v, i, last)

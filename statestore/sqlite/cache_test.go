@@ -3,7 +3,7 @@
 package sqlite
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -108,10 +108,10 @@ func TestAbsentIsKnown(t *testing.T) {
 		if _, known := s.cache.find(noteKey("new")); known != want {
 			t.Fatalf("with %d records, known = %v", i, known)
 		}
-		mustPut(t, s, fmt.Sprint(i), int64(i), statestore.Rebuildable)
+		mustPut(t, s, strconv.Itoa(i), int64(i), statestore.Rebuildable)
 	}
 	for i := range 4 {
-		if n := number(t, s, fmt.Sprint(i)); n != int64(i) {
+		if n := number(t, s, strconv.Itoa(i)); n != int64(i) {
 			t.Fatalf("record %d = %d", i, n)
 		}
 	}

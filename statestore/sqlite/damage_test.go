@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func damaged(t *testing.T, whole []byte, random *rand.Rand, number int) string {
 	t.Helper()
 	copied := slices.Clone(whole)
 	copied[random.IntN(len(copied))] ^= 1 << random.IntN(8)
-	path := filepath.Join(t.TempDir(), fmt.Sprint(number))
+	path := filepath.Join(t.TempDir(), strconv.Itoa(number))
 	if err := os.WriteFile(path, copied, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func fullDisk(path string) error {
 		return fmt.Errorf("a write to a full disk returned %w", full)
 	}
 	if n, err := s.Count(context.Background(), statestore.KindOperation, "acme"); err != nil || n != int(acked) {
-		return fmt.Errorf("%d records and %v after %d were acknowledged", n, err, acked)
+		return fmt.Errorf("%d records after %d were acknowledged: %w", n, acked, err)
 	}
 	if err := os.Remove(ballast); err != nil {
 		return err
@@ -122,7 +122,7 @@ func fullDisk(path string) error {
 		return err
 	}
 	if n, err := s.Count(context.Background(), statestore.KindOperation, "acme"); err != nil || n != int(acked)+1 {
-		return fmt.Errorf("%d records and %v after a restart, %d were acknowledged", n, err, acked+1)
+		return fmt.Errorf("%d records after a restart, %d were acknowledged: %w", n, acked+1, err)
 	}
 	return errors.Join(s.Close(), full)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -194,7 +195,7 @@ func TestOpenIsExclusive(t *testing.T) {
 	})
 	t.Run("in another process", func(t *testing.T) {
 		said := child(t, "open", s.path)
-		if want := statestore.ErrInUse.Error(); !strings.HasPrefix(said, want) || !strings.Contains(said, fmt.Sprint(os.Getpid())) {
+		if want := statestore.ErrInUse.Error(); !strings.HasPrefix(said, want) || !strings.Contains(said, strconv.Itoa(os.Getpid())) {
 			t.Fatalf("the other process says %q, want %q and who has it", said, want)
 		}
 	})
@@ -223,6 +224,30 @@ func TestOpenWhileAnotherProgramHoldsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	openStore(t, testConfig(path))
+}
+
+func TestOpenWithoutRoom(t *testing.T) {
+	cfg := testConfig(filepath.Join(t.TempDir(), "records.db"))
+	cfg.MaxBytes = 8192
+	_, err := Open(t.Context(), cfg)
+	wantError(t, err, statestore.ErrFull, "make room")
+	cfg.MaxBytes = 0
+	openStore(t, cfg)
+}
+
+// TestCountsOfNothingAreNotKept: drills make namespaces all the time.
+func TestCountsOfNothingAreNotKept(t *testing.T) {
+	s := newStore(t)
+	for _, r := range []statestore.Record{&note{N: 1}, nil} {
+		if err := put(s, "a", r, statestore.Durable); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held(s, func() {
+		if n, err := s.writer.number("SELECT count(*) FROM counts"); err != nil || n != 0 {
+			t.Errorf("%d counts are left of no record, %v", n, err)
+		}
+	})
 }
 
 func TestOpenStopsWithItsContext(t *testing.T) {
