@@ -52,7 +52,7 @@ func Round(expires rules.Instant, grain time.Duration) rules.Instant {
 // assumed. It returns the run itself if there is none.
 func (r *Run) Derive(now rules.Instant) *Run {
 	due := 0
-	for due < len(r.Reservations) && r.Reservations[due].Until < now {
+	for due < len(r.Reservations) && r.Reservations[due].Until <= now {
 		due++
 	}
 	if due == 0 {
