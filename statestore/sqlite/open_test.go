@@ -47,13 +47,16 @@ func filled(t *testing.T, n int) string {
 	return path
 }
 
-func TestOpenRefuses(t *testing.T) {
-	cases := []struct {
-		name   string
-		path   func(t *testing.T) string
-		want   error
-		advice string
-	}{
+// refusal is a file that Open does not take.
+type refusal struct {
+	name   string
+	path   func(t *testing.T) string
+	want   error
+	advice string
+}
+
+func refusals() []refusal {
+	return []refusal{
 		{"garbage", func(t *testing.T) string {
 			t.Helper()
 			return written(t, bytes.Repeat([]byte("garbage "), 1000))
@@ -98,7 +101,10 @@ func TestOpenRefuses(t *testing.T) {
 		}, statestore.ErrUnavailable, "make the folder"},
 		{"no path", func(*testing.T) string { return "" }, statestore.ErrUnavailable, "needs a path"},
 	}
-	for _, c := range cases {
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for _, c := range refusals() {
 		t.Run(c.name, func(t *testing.T) {
 			path := c.path(t)
 			before, _ := os.ReadFile(path)

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package suite is the measurements: what is compared with what, under which
+// load, and which goals of the design the figures are held against.
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/resilienced/resilienced/bench/direct"
+	"github.com/resilienced/resilienced/bench/page"
+	"github.com/resilienced/resilienced/bench/process"
+	"github.com/resilienced/resilienced/bench/sitting"
+)
+
+// Config says how to measure.
+type Config struct {
+	// Program is started again for each server; it calls process.ServeChild.
+	Program string
+	// Folder holds databases; its disk is the one measured.
+	Folder string
+	// Profiles is where profiles are kept; empty: they are not.
+	Profiles string
+	// Progress is told what goes on.
+	Progress io.Writer
+	// Size is how much is measured.
+	Size Size
+	// Only names the parts to run; empty: all.
+	Only []string
+}
+
+// Size is how much is measured.
+type Size struct {
+	Callers  []int
+	Rounds   int
+	Slice    time.Duration // of load on a subject, in a round
+	Settle   time.Duration // before each slice, not counted
+	Warm     time.Duration // before a sitting
+	Open     time.Duration // of an open loop
+	Attempts int           // at one sitting, as long as it is void
+	Repeats  int           // of all void sittings together
+	// Profile is how long a profile is taken; 0: none is.
+	Profile time.Duration
+	// Allocations says whether allocations are counted, which takes seconds.
+	Allocations bool
+}
+
+// Full is what the published figures come from.
+func Full() Size {
+	return Size{
+		Callers: []int{1, 16, 64, 256}, Rounds: 8, Slice: 300 * time.Millisecond, Settle: 40 * time.Millisecond,
+		Warm: 300 * time.Millisecond, Open: 2500 * time.Millisecond, Attempts: 3, Repeats: 5,
+		Profile: 3 * time.Second, Allocations: true,
+	}
+}
+
+// Short shows that everything runs. Its figures mean nothing.
+func Short() Size {
+	return Size{
+		Callers: []int{1, 16}, Rounds: 1, Slice: 30 * time.Millisecond, Settle: 5 * time.Millisecond,
+		Warm: 10 * time.Millisecond, Open: 100 * time.Millisecond, Attempts: 1,
+	}
+}
+
+// Suite runs the measurements. Close it.
+type Suite struct {
+	cfg      Config
+	begin    time.Time
+	busy     time.Duration // of the machine when the suite began
+	policy   string
+	canned   process.Spec
+	voids    []sitting.Void
+	controls []float64
+	goals    []page.Goal
+	sections []page.Section
+	rates    map[string]float64 // closed-loop operations a second, by subject
+	echoes   [2]*process.Child
+	plain    *process.Child
+}
+
+// New starts the servers that all measurements share.
+func New(ctx context.Context, cfg Config) (*Suite, error) {
+	s := &Suite{cfg: cfg, begin: time.Now(), busy: process.MachineTime(), policy: filepath.Join(cfg.Folder, "policy.yaml"), rates: map[string]float64{}}
+	if err := os.WriteFile(s.policy, []byte(direct.Policy), 0o600); err != nil {
+		return nil, err
+	}
+	if err := s.learn(ctx); err != nil {
+		return nil, fmt.Errorf("get answers to can: %w", err)
+	}
+	var err error
+	for i := range s.echoes {
+		if s.echoes[i], err = s.start(ctx, process.Echo); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	if s.plain, err = s.start(ctx, process.Plain); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends the servers. A second call does nothing.
+func (s *Suite) Close() error {
+	var errs []error
+	for _, c := range []**process.Child{&s.echoes[0], &s.echoes[1], &s.plain} {
+		if *c != nil {
+			errs = append(errs, (*c).Close())
+			*c = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run runs all measurements, or those that the configuration names, and ends
+// the servers.
+func (s *Suite) Run(ctx context.Context) (*page.Page, error) {
+	parts := []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"unary", s.unary},
+		{"durable", s.durable},
+		{"engine", s.engine},
+		{"open", s.open},
+		{"allocations", s.allocations},
+		{"profile", s.profile},
+	}
+	for _, p := range parts {
+		if len(s.cfg.Only) > 0 && !slices.Contains(s.cfg.Only, p.name) {
+			continue
+		}
+		if err := p.run(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	// What the servers have used is known once they have ended.
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return s.page(ctx), nil
+}
+
+// say writes a line of progress.
+func (s *Suite) say(format string, args ...any) {
+	took := time.Since(s.begin).Round(time.Second)
+	_, _ = fmt.Fprintf(s.cfg.Progress, "%5s  %s\n", took, fmt.Sprintf(format, args...)) // nobody may be looking
+}
+
+// start starts a server in a process of its own.
+func (s *Suite) start(ctx context.Context, kind process.Kind) (*process.Child, error) {
+	spec := process.Spec{Kind: kind}
+	switch kind {
+	case process.Echo, process.Plain:
+		spec.Acquire, spec.Report = s.canned.Acquire, s.canned.Report
+	case process.SQLite:
+		folder, err := os.MkdirTemp(s.cfg.Folder, "sqlite-")
+		if err != nil {
+			return nil, err
+		}
+		spec.DataDir, spec.PolicyFile = folder, s.policy
+	case process.Memory:
+		spec.PolicyFile = s.policy
+	}
+	return process.Start(ctx, s.cfg.Program, spec, s.cfg.Progress)
+}
+
+// learn gets a real answer to an Acquire and to a Report, for the echoes.
+func (s *Suite) learn(ctx context.Context) (err error) {
+	n, err := s.serve(ctx, process.Memory, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	a := n.client.agent(0, "")
+	grant, err := a.ask(ctx)
+	if err != nil {
+		return err
+	}
+	directive, err := a.tell(ctx, grant.GetPermit())
+	if err != nil {
+		return err
+	}
+	if s.canned.Acquire, err = grant.MarshalVT(); err != nil {
+		return err
+	}
+	s.canned.Report, err = directive.MarshalVT()
+	return err
+}
+
+// sizes says how large the messages of the unary measurement are.
+func (s *Suite) sizes() (request, response int) {
+	return newAgent(nil, 1, "").next().SizeVT(), len(s.canned.Acquire)
+}
