@@ -23,12 +23,13 @@ func (t *target) fleet(now clock) int {
 	return sum
 }
 
-// allowed is G4: all attempts on level 0, one on a deeper level.
-func allowed(maxAttempts, level int) int {
+// allowed is G4: all attempts on level 0, one and retries_per_level on a deeper
+// level.
+func (t *target) allowed(maxAttempts, level int) int {
 	if level == 0 {
 		return maxAttempts
 	}
-	return 1
+	return 1 + t.perLevel
 }
 
 // taskUsed is what an operation's task has used on a target; an operation
@@ -241,7 +242,7 @@ func (w *world) refusedOperation(o *op, s *acquireStep, chain []levelSpec, start
 		}
 		return !t.dry
 	}
-	if a := denied("ATTEMPTS_EXHAUSTED"); o.tried[start] >= allowed(maxAttempts, start) && refuse(a) {
+	if a := denied("ATTEMPTS_EXHAUSTED"); o.tried[start] >= t.allowed(maxAttempts, start) && refuse(a) {
 		return a, true
 	}
 	if o.notBefore > w.now {

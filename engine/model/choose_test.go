@@ -37,7 +37,7 @@ func (w *world) choose(a *asking, o *op, s *acquireStep, start, maxAttempts int)
 		return look{}, false, w.refusal(asked, patience)
 	}
 	for _, i := range w.order(a, start, first.reason, pressure) {
-		if o != nil && (o.tried[i] >= allowed(maxAttempts, i) || w.suspect(o, a.chain[i].Target)) {
+		if o != nil && w.usedUp(o, a.chain, i, maxAttempts) {
 			continue
 		}
 		l := w.ask(a, i)
@@ -47,6 +47,12 @@ func (w *world) choose(a *asking, o *op, s *acquireStep, start, maxAttempts int)
 		asked = append(asked, l)
 	}
 	return look{}, false, w.refusal(asked, patience)
+}
+
+// usedUp: the operation has no business on a level any more.
+func (w *world) usedUp(o *op, chain []levelSpec, level, maxAttempts int) bool {
+	t := w.targets[chain[level].Target]
+	return o.tried[level] >= t.allowed(maxAttempts, level) || w.suspect(o, t.name)
 }
 
 func (w *world) suspect(o *op, target string) bool {
@@ -101,7 +107,7 @@ func (w *world) cheaper(a *asking, o *op, s *acquireStep, start, maxAttempts int
 	}
 	base := w.targets[a.chain[0].Target].price
 	for i := 1; i < len(a.chain); i++ {
-		if o != nil && (o.tried[i] >= allowed(maxAttempts, i) || w.suspect(o, a.chain[i].Target)) {
+		if o != nil && w.usedUp(o, a.chain, i, maxAttempts) {
 			continue
 		}
 		own := w.targets[a.chain[i].Target].price

@@ -32,16 +32,16 @@ type live struct {
 }
 
 // newEngine opens an engine over a store in memory.
-func newEngine(t testing.TB) *engine.Engine {
-	t.Helper()
+func newEngine(tb testing.TB) *engine.Engine {
+	tb.Helper()
 	store := memory.New(memory.Config{})
 	e, err := engine.New(context.Background(), engine.Config{Store: store, AllowDrills: true, NoSweeper: true})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := errors.Join(e.Close(context.Background()), store.Close()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return e
@@ -115,7 +115,7 @@ func (t *targetSpec) yaml(b *strings.Builder) {
 	for _, f := range []struct {
 		key   string
 		value *int
-	}{{"max_attempts", t.MaxAttempts}, {"task_budget", t.TaskBudget}, {"quality_retries", t.QRetries}} {
+	}{{"max_attempts", t.MaxAttempts}, {"task_budget", t.TaskBudget}, {"quality_retries", t.QRetries}, {"retries_per_level", t.PerLevel}} {
 		if f.value != nil {
 			retry = append(retry, fmt.Sprintf("%s: %d", f.key, *f.value))
 		}
@@ -135,7 +135,7 @@ func (t *targetSpec) yaml(b *strings.Builder) {
 
 func hash(v any) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%+v", v)
+	_, _ = fmt.Fprintf(h, "%+v", v)
 	return h.Sum64()
 }
 

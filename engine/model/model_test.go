@@ -58,6 +58,7 @@ const (
 	outages
 	money
 	retries
+	answers
 	themes
 )
 
@@ -88,9 +89,10 @@ func drawTarget(t *rapid.T, name string, theme int) targetSpec {
 		Name: name, Kind: pick(t, "preset", "llm", "llm", "llm", "tool", "fast", "action"), Cred: pick(t, "cred", "", "", "k1", "k2"),
 		MaxAttempts: maybe(t, "max_attempts", 1, 2, 4), Consec: maybe(t, "consec", 2, 3), Price: maybe(t, "price", int64(0), 10, 50, 100),
 		Ctx: maybe(t, "ctx", int64(1000), 2000), RetryNP: rapid.Bool().Draw(t, "retry_np"), QRetries: maybe(t, "quality_retries", 1, 2),
-		DryRun: below(t, 16, "dry") == 15,
+		PerLevel: maybe(t, "retries_per_level", 1),
+		DryRun:   below(t, 16, "dry") == 15,
 	}
-	if theme == outages {
+	if theme == outages || theme == answers {
 		s.Kind, s.Price = pick(t, "preset", "llm", "fast"), nil
 		return s
 	}
@@ -166,7 +168,7 @@ func (c *script) ask(t *rapid.T, name string) acquireAnswer {
 			Idem: pick(t, "idem", "", "", "I", "N"), Chain: "c",
 		}
 		switch c.theme {
-		case outages:
+		case outages, answers:
 			step.Run, step.Idem = "", pick(t, "idem", "", "", "", "N")
 		case money:
 			step.Run, step.Idem = pick(t, "run", "root", "child", "leaf", "leaf"), ""
@@ -188,6 +190,41 @@ func (c *script) ask(t *rapid.T, name string) acquireAnswer {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// pile leaves a few permits of one target open, granted one after another.
+func (c *script) pile(t *rapid.T) {
+	name := c.s.Targets[below(t, len(c.s.Targets), "target")].Name
+	for i := range 2 + below(t, 4, "n") {
+		if _, err := c.p.acquire(&acquireStep{Op: fmt.Sprintf("p%d-%d", len(c.p.trace), i), Target: name}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.p.advance(pick(t, "gap", 0, time.Second, 3*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// crowd makes as many calls as the rate window wants, over a minute or so.
+func (c *script) crowd(t *rapid.T) {
+	name := c.s.Targets[below(t, len(c.s.Targets), "target")].Name
+	odds := 1 + below(t, 4, "odds")
+	for i := range 22 {
+		a, err := c.p.acquire(&acquireStep{Op: fmt.Sprintf("w%d-%d", len(c.p.trace), i), Target: name, Idem: "I"})
+		sig := signal{HTTP: 200}
+		if i%4 < odds {
+			sig.HTTP = 500
+		}
+		if err == nil && a.Permit > 0 {
+			_, err = c.p.report(&reportStep{Permit: a.Permit, Sig: sig, Dur: 40 * time.Millisecond})
+		}
+		if err == nil {
+			err = c.p.advance(pick(t, "gap", 0, time.Second, 3*time.Second, 4*time.Second))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // follow does what a directive said: it waits, asks and reports.
@@ -244,6 +281,9 @@ func (c *script) report(t *rapid.T) {
 		t.Skip("nothing to report")
 	}
 	step := reportStep{Permit: open[below(t, len(open), "permit")], Sig: c.bias, Cost: maybe(t, "cost", int64(0), 20, 40, 300)}
+	if c.theme == answers {
+		step.Sig = pick(t, "answer", signal{HTTP: 200}, signal{HTTP: 401}, signal{HTTP: 500}, signal{HTTP: 200, Quality: "SCHEMA_VIOLATION"})
+	}
 	if c.theme == money {
 		step.Cost = pick(t, "cost", nil, new(int64(60)), new(int64(80)))
 		step.Sig = signal{HTTP: 200}
@@ -327,7 +367,7 @@ func TestEngineFollowsTheModel(t *testing.T) {
 			"acquire": c.acquire, "acquire2": c.acquire, "acquire3": c.acquire, "report": c.report, "report2": c.report, "report3": c.report,
 			"acquire4": c.acquire, "report4": c.report, "burst": c.burst, "burst2": c.burst, "burst3": c.burst, "follow": c.follow, "follow2": c.follow,
 			"follow3": c.follow, "advance": c.advance,
-			"advance2": c.advance, "advance3": c.advance, "set_breaker": c.setBreaker, "hold": c.hold, "hold2": c.hold,
+			"advance2": c.advance, "advance3": c.advance, "pile": c.pile, "pile2": c.pile, "crowd": c.crowd, "set_breaker": c.setBreaker, "hold": c.hold, "hold2": c.hold,
 			"run": c.changeRun,
 			"": func(t *rapid.T) {
 				if err := p.compare(); err != nil {

@@ -23,7 +23,7 @@ type target struct {
 	initial, maxWait, base, lease, slow, slowFails  time.Duration
 	window                                          bool
 	price, ctx                                      *int64
-	floor, ratio, quality                           int
+	floor, ratio, quality, perLevel                 int
 	cooldown                                        clock // until
 	deposits, withdrawals                           []entry
 	samples                                         []sample
@@ -171,6 +171,7 @@ func newTarget(s *targetSpec) *target {
 	over(&t.floor, s.Floor)
 	over(&t.ratio, s.Ratio)
 	over(&t.quality, s.QRetries)
+	over(&t.perLevel, s.PerLevel)
 	over(&timeout, s.CallTimeout)
 	t.lease = timeout + 15*time.Second
 	return t

@@ -227,7 +227,7 @@ func (d *tree) stay(delay time.Duration) {
 }
 
 func (d *tree) attemptsLeft() bool {
-	return d.o.tried[d.p.level] < allowed(d.o.maxAttempts, d.p.level)
+	return d.o.tried[d.p.level] < d.t.allowed(d.o.maxAttempts, d.p.level)
 }
 
 func (d *tree) taskLeft() bool {

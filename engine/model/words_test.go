@@ -69,12 +69,12 @@ type escalationAnswer struct {
 
 // targetSpec is a target of a scenario; nil and "" take the preset's.
 type targetSpec struct {
-	Name, Kind, Cred                          string
-	MaxAttempts, TaskBudget, Consec, Slots    *int
-	CallTimeout                               *time.Duration
-	Price, Ctx                                *int64
-	RetryNP, DryRun                           bool
-	Floor /* milli-tokens */, Ratio, QRetries *int
+	Name, Kind, Cred                                    string
+	MaxAttempts, TaskBudget, Consec, Slots              *int
+	CallTimeout                                         *time.Duration
+	Price, Ctx                                          *int64
+	RetryNP, DryRun                                     bool
+	Floor /* milli-tokens */, Ratio, QRetries, PerLevel *int
 }
 
 type levelSpec struct{ Target, Kind string }
