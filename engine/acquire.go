@@ -343,4 +343,3 @@ func (a *acquire) mode(op *operation.Operation) operation.Idempotency {
 	}
 	return operation.NonIdempotent
 }
-
