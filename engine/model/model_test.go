@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -205,6 +206,35 @@ func (c *script) pile(t *rapid.T) {
 	}
 }
 
+// relay keeps a few calls of one target open while others are reported, so that
+// a report may be older than the streak it meets.
+func (c *script) relay(t *rapid.T) {
+	name := c.s.Targets[below(t, len(c.s.Targets), "target")].Name
+	kind := pick(t, "kind", signal{HTTP: 200, Quality: "SCHEMA_VIOLATION"}, signal{HTTP: 401}, signal{HTTP: 500})
+	var open []int
+	for i := range 10 {
+		a, err := c.p.acquire(&acquireStep{Op: fmt.Sprintf("r%d-%d", len(c.p.trace), i), Target: name, Idem: "I"})
+		if err == nil && a.Permit > 0 {
+			open = append(open, a.Permit)
+		}
+		if err == nil {
+			err = c.p.advance(pick(t, "gap", 0, 500*time.Millisecond))
+		}
+		if err == nil && len(open) > 0 && below(t, 4, "report") > 0 {
+			k := below(t, len(open), "which")
+			sig := kind
+			if below(t, 4, "good") == 3 {
+				sig = signal{HTTP: 200}
+			}
+			_, err = c.p.report(&reportStep{Permit: open[k], Sig: sig, Dur: 40 * time.Millisecond})
+			open = slices.Delete(open, k, k+1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // crowd makes as many calls as the rate window wants, over a minute or so.
 func (c *script) crowd(t *rapid.T) {
 	name := c.s.Targets[below(t, len(c.s.Targets), "target")].Name
@@ -297,7 +327,9 @@ func (c *script) report(t *rapid.T) {
 
 // burst makes new operations that all fail the same way.
 func (c *script) burst(t *rapid.T) {
-	c.bias = drawSignal(t)
+	if c.bias = drawSignal(t); below(t, 4, "silent") == 3 {
+		c.bias = signal{Exc: "timeout"}
+	}
 	chain, run := "", ""
 	if below(t, 2, "chain") == 1 {
 		chain = "c"
@@ -367,7 +399,7 @@ func TestEngineFollowsTheModel(t *testing.T) {
 			"acquire": c.acquire, "acquire2": c.acquire, "acquire3": c.acquire, "report": c.report, "report2": c.report, "report3": c.report,
 			"acquire4": c.acquire, "report4": c.report, "burst": c.burst, "burst2": c.burst, "burst3": c.burst, "follow": c.follow, "follow2": c.follow,
 			"follow3": c.follow, "advance": c.advance,
-			"advance2": c.advance, "advance3": c.advance, "pile": c.pile, "pile2": c.pile, "crowd": c.crowd, "set_breaker": c.setBreaker, "hold": c.hold, "hold2": c.hold,
+			"advance2": c.advance, "advance3": c.advance, "pile": c.pile, "relay": c.relay, "relay2": c.relay, "crowd": c.crowd, "set_breaker": c.setBreaker, "hold": c.hold, "hold2": c.hold,
 			"run": c.changeRun,
 			"": func(t *rapid.T) {
 				if err := p.compare(); err != nil {
