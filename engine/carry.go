@@ -62,7 +62,7 @@ func (r *report) countRetry(op *operation.Operation, level *operation.Level, now
 	if d.Uncounted {
 		level.Refused++
 		level.Attempts--
-		level.Backoffs = 0
+		level.Backoffs--
 		op.Attempts--
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var ranks = []string{"PRIMARY", "SAME_PROVIDER_CHEAPER", "CROSS_PROVIDER", "SELF_HOSTED", "RULE_BASED"}
+var ranks = []string{"PRIMARY", "SAME_PROVIDER_CHEAPER", "CROSS_PROVIDER", "SELF_HOSTED", "RULE_BASED", "HUMAN_QUEUE"}
 
 func rank(kind string) int { return slices.Index(ranks, kind) }
 
@@ -15,6 +15,7 @@ const (
 	cheaperKind = 1
 	crossKind   = 2
 	selfHosted  = 3
+	humanQueue  = 5
 )
 
 // choose is steps 5 and 6: a level, or a refusal. The second result says that
@@ -66,7 +67,7 @@ func (w *world) order(a *asking, start int, reason string, pressure bool) []int 
 	var order []int
 	after := func(least, most int) {
 		for i := start + 1; i < len(a.chain); i++ {
-			if k := rank(a.chain[i].Kind); k >= least && k <= most {
+			if k := rank(a.chain[i].Kind); k >= least && k <= most && k != humanQueue { // people are not called
 				order = append(order, i)
 			}
 		}
@@ -108,6 +109,9 @@ func (w *world) cheaper(a *asking, o *op, s *acquireStep, start, maxAttempts int
 	base := w.targets[a.chain[0].Target].price
 	for i := 1; i < len(a.chain); i++ {
 		if o != nil && w.usedUp(o, a.chain, i, maxAttempts) {
+			continue
+		}
+		if rank(a.chain[i].Kind) == humanQueue {
 			continue
 		}
 		own := w.targets[a.chain[i].Target].price

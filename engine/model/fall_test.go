@@ -7,7 +7,7 @@ import "time"
 // fallback is T10.
 func (d *tree) fallback(least int) {
 	for _, i := range d.search(least) {
-		if !d.suspect(i) && d.admissible(i) {
+		if rank(d.chain[i].Kind) == humanQueue || !d.suspect(i) && d.admissible(i) {
 			d.fall(i)
 			return
 		}
@@ -57,7 +57,7 @@ func (d *tree) smallest(least int) (time.Duration, bool) {
 			}
 			continue
 		}
-		if d.visited(i) || d.suspect(i) || forced || rank(l.Kind) < least && !d.otherPool(i) {
+		if d.visited(i) || d.suspect(i) || forced || rank(l.Kind) == humanQueue || rank(l.Kind) < least && !d.otherPool(i) {
 			continue
 		}
 		full := d.w.ask(d.asking(), i)

@@ -14,6 +14,15 @@ var states = map[budget.State]string{
 	budget.Active: "ACTIVE", budget.Pressure: "PRESSURE", budget.Exhausted: "EXHAUSTED", budget.Stopped: "STOPPED", budget.Completed: "COMPLETED",
 }
 
+// fleet is what a target's retry budget holds.
+func (l *live) fleet(name string) (int64, error) {
+	v, err := l.engine.GetTarget(context.Background(), l.ns, name, "")
+	if err != nil {
+		return 0, err
+	}
+	return v.FleetMilli, nil
+}
+
 func (l *live) run(id string) (runAnswer, error) {
 	v, err := l.engine.GetRun(context.Background(), l.ns, id)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // unless the command line says otherwise. The seed in the output is enough to
 // repeat a failure.
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{"rapid.checks": "800", "rapid.steps": "60", "rapid.nofailfile": "true"} {
+	for name, value := range map[string]string{"rapid.checks": "300", "rapid.steps": "60", "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
 			panic(err)
 		}
@@ -271,10 +271,20 @@ func (c *script) follow(t *rapid.T) {
 			}
 		}
 		a := c.ask(t, name)
+		if a.Permit > 0 && below(t, 4, "give back") == 3 {
+			if err := c.p.release(a.Permit); err != nil {
+				t.Fatal(err)
+			}
+			a = c.ask(t, name)
+		}
 		if a.Permit == 0 {
 			return
 		}
-		c.tell(t, &reportStep{Permit: a.Permit, Sig: c.bias, Dur: 40 * time.Millisecond, Cost: maybe(t, "cost", int64(0), 20)})
+		sig := c.bias
+		if below(t, 4, "refused") == 3 {
+			sig = signal{Exc: "refused_stream"}
+		}
+		c.tell(t, &reportStep{Permit: a.Permit, Sig: sig, Dur: 40 * time.Millisecond, Cost: maybe(t, "cost", int64(0), 20)})
 		return
 	}
 	t.Skip("nothing was promised")

@@ -108,6 +108,10 @@ func (p *pair) compare() error {
 		if err := same(p, "breaker "+name, l, err, p.model.breaker(name)); err != nil {
 			return err
 		}
+		fleet, err := p.live.fleet(name)
+		if err := same(p, "fleet budget of "+name, fleet, err, int64(p.model.targets[name].fleet(p.model.now))); err != nil {
+			return err
+		}
 	}
 	for _, id := range p.runs {
 		l, err := p.live.run(id)

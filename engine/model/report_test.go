@@ -91,7 +91,6 @@ func (w *world) carry(d *tree, a *reportAnswer) {
 		o.refused[d.p.level] = true
 		o.tried[d.p.level]--
 		o.attempts--
-		o.backoffs[d.p.level] = 0
 		o.notBefore = w.now
 	case d.action == "RETRY":
 		o.notBefore = w.now + d.delay

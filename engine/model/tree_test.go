@@ -39,13 +39,16 @@ func (d *tree) decide() {
 		if v.class != "ABORTED" {
 			d.keep("MANUAL", "RUN_BUDGET")
 		}
-		if d.ambiguous() {
+		if d.ambiguous() || d.o.state == "LOCKED" && v.class == "ABORTED" {
 			d.state = "LOCKED"
 		}
 	case v.class == "OK": // T2
 		d.action, d.state = "CONTINUE", "SUCCEEDED"
-	case v.class == "ABORTED": // T3
+	case v.class == "ABORTED": // T3; that a lost call was given up tells nothing of it
 		d.action = "STOP"
+		if d.o.state == "LOCKED" {
+			d.state = "LOCKED"
+		}
 	case v.class == "UNRECOVERABLE": // T4
 		d.action = "ESCALATE"
 		d.esc = map[string]string{
@@ -82,7 +85,7 @@ func (d *tree) deterministic() {
 		}
 	case d.v.reason == "NOT_FOUND" && d.t.kind == "llm":
 		for _, i := range d.search(cheaperKind) {
-			if d.admissible(i) {
+			if rank(d.chain[i].Kind) == humanQueue || d.admissible(i) {
 				d.fall(i)
 				return
 			}
@@ -240,7 +243,17 @@ func (d *tree) retry(delay time.Duration, cost int) {
 	d.action, d.delay, d.next, d.cost = "RETRY", delay, d.p.level, cost
 }
 
-func (d *tree) fall(i int) { d.action, d.next = "FALLBACK", i }
+// fall takes a level; a queue of people is asked and not called.
+func (d *tree) fall(i int) {
+	if rank(d.chain[i].Kind) == humanQueue {
+		d.action = "ESCALATE"
+		if d.esc == "" {
+			d.esc = "unspecified"
+		}
+		return
+	}
+	d.action, d.next = "FALLBACK", i
+}
 
 func (d *tree) visited(i int) bool { return i == d.p.level || d.o.tried[i] > 0 }
 
@@ -268,4 +281,6 @@ func (d *tree) asking() *asking {
 	return &asking{chain: d.chain, run: d.p.run, nonIdempotent: d.o.nonIdempotent, explicit: d.p.explicit, last: &d.p.est}
 }
 
-func (d *tree) admissible(i int) bool { return d.w.ask(d.asking(), i).reason == "" }
+func (d *tree) admissible(i int) bool {
+	return rank(d.chain[i].Kind) != humanQueue && d.w.ask(d.asking(), i).reason == ""
+}

@@ -4,6 +4,7 @@ package budget_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,106 +24,116 @@ type entry struct {
 	assumed int64
 }
 
+// forest is four runs and a ledger of everything that was granted in them.
+type forest struct {
+	runs   []*budget.Run
+	ledger []*entry
+	now    rules.Instant
+	clean  bool // nothing cost more than it had reserved
+}
+
+// sums adds a run's ledger up.
+func (f *forest) sums(run int) (spent, reserved, assumed int64) {
+	for _, e := range f.ledger {
+		if !slices.Contains(e.path, run) {
+			continue
+		}
+		spent, assumed = spent+e.spent, assumed+e.assumed
+		if e.state == "live" {
+			reserved += e.amounts.Cost
+		}
+	}
+	return
+}
+
+func (f *forest) acquire(t *rapid.T) {
+	path := rapid.SampledFrom([][]int{{0}, {0, 1}, {0, 1, 2}, {0, 3}}).Draw(t, "path")
+	a := budget.Amounts{Cost: rapid.Int64Range(0, 120).Draw(t, "estimate"), Calls: 1}
+	fits := true
+	for _, i := range path {
+		spent, reserved, assumed := f.sums(i)
+		limit := f.runs[i].Caps.Cost
+		own := limit == nil || spent+assumed+reserved+a.Cost <= *limit
+		dimension, left := f.runs[i].Fits(a)
+		if (dimension == budget.DimensionNone) != own || (!own && left != max(*limit-spent-assumed-reserved, 0)) {
+			t.Fatalf("run %d: %q with %d left, by the ledger it fits: %t", i, dimension, left, own)
+		}
+		fits = fits && own
+	}
+	if !fits {
+		return
+	}
+	until := f.now + rules.Instant(rapid.Int64Range(1, 50).Draw(t, "lease"))
+	for _, i := range path {
+		f.runs[i] = f.runs[i].Reserve(a, until, f.now)
+	}
+	f.ledger = append(f.ledger, &entry{path: path, amounts: a, until: until, state: "live"})
+}
+
+func (f *forest) report(t *rapid.T) {
+	if len(f.ledger) == 0 {
+		t.Skip("no permit")
+	}
+	e := rapid.SampledFrom(f.ledger).Draw(t, "permit")
+	if e.state == "settled" {
+		return
+	}
+	s := budget.Settlement{Reserved: e.amounts, Until: e.until}
+	switch rapid.IntRange(0, 2).Draw(t, "usage") {
+	case 0:
+		s.Spent.Cost = rapid.Int64Range(0, 200).Draw(t, "cost")
+	case 1:
+		s.Assumed.Cost = e.amounts.Cost
+	}
+	e.state, e.spent, e.assumed = "settled", s.Spent.Cost, s.Assumed.Cost
+	f.clean = f.clean && e.spent <= e.amounts.Cost
+	for _, i := range e.path {
+		f.runs[i] = f.runs[i].Settle(s, f.now)
+	}
+}
+
+func (f *forest) advance(t *rapid.T) {
+	f.now += rules.Instant(rapid.Int64Range(0, 40).Draw(t, "us"))
+	for _, e := range f.ledger {
+		if e.state == "live" && e.until <= f.now {
+			e.state, e.assumed = "lost", e.amounts.Cost
+		}
+	}
+	for i := range f.runs {
+		f.runs[i] = f.runs[i].Derive(f.now)
+	}
+}
+
+func (f *forest) check(t *rapid.T) {
+	for i, r := range f.runs {
+		spent, reserved, assumed := f.sums(i)
+		if r.Spent.Cost != spent || r.Reserved.Cost != reserved || r.Assumed.Cost != assumed {
+			t.Fatalf("run %d: %+v, ledger %d %d %d", i, r, spent, reserved, assumed)
+		}
+		if r.Caps.Cost == nil {
+			continue
+		}
+		if f.clean && spent+reserved+assumed > *r.Caps.Cost {
+			t.Fatalf("run %d holds %d of %d", i, spent+reserved+assumed, *r.Caps.Cost)
+		}
+		if r.Overrun() != max(spent-*r.Caps.Cost, 0) {
+			t.Fatalf("run %d: overrun %d", i, r.Overrun())
+		}
+	}
+}
+
 // TestTree: a call is admitted only if it fits the run and every ancestor, and
 // what a child spends stays with its ancestors.
 func TestTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		paths := [][]int{{0}, {0, 1}, {0, 1, 2}, {0, 3}}
-		runs := make([]*budget.Run, 4)
-		for i := range runs {
-			runs[i] = &budget.Run{}
+		f := &forest{runs: make([]*budget.Run, 4), now: 1, clean: true}
+		for i := range f.runs {
+			f.runs[i] = &budget.Run{}
 			if rapid.Bool().Draw(t, "capped") {
-				runs[i].Caps.Cost = new(rapid.Int64Range(0, 300).Draw(t, "cap"))
+				f.runs[i].Caps.Cost = new(rapid.Int64Range(0, 300).Draw(t, "cap"))
 			}
 		}
-		var ledger []*entry
-		now, clean := rules.Instant(1), true
-		sums := func(run int) (spent, reserved, assumed int64) {
-			for _, e := range ledger {
-				for _, i := range e.path {
-					if i != run {
-						continue
-					}
-					spent, assumed = spent+e.spent, assumed+e.assumed
-					if e.state == "live" {
-						reserved += e.amounts.Cost
-					}
-				}
-			}
-			return
-		}
-		pass := func() {
-			for _, e := range ledger {
-				if e.state == "live" && e.until <= now {
-					e.state, e.assumed = "lost", e.amounts.Cost
-				}
-			}
-			for i := range runs {
-				runs[i] = runs[i].Derive(now)
-			}
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"acquire": func(t *rapid.T) {
-				path := rapid.SampledFrom(paths).Draw(t, "path")
-				a := budget.Amounts{Cost: rapid.Int64Range(0, 120).Draw(t, "estimate"), Calls: 1}
-				fits := true
-				for _, i := range path {
-					spent, reserved, assumed := sums(i)
-					own := runs[i].Caps.Cost == nil || spent+assumed+reserved+a.Cost <= *runs[i].Caps.Cost
-					if dimension, left := runs[i].Fits(a); (dimension == budget.DimensionNone) != own || (!own && left != max(*runs[i].Caps.Cost-spent-assumed-reserved, 0)) {
-						t.Fatalf("run %d: %q with %d left, by the ledger it fits: %t", i, dimension, left, own)
-					}
-					fits = fits && own
-				}
-				if !fits {
-					return
-				}
-				until := now + rules.Instant(rapid.Int64Range(1, 50).Draw(t, "lease"))
-				for _, i := range path {
-					runs[i] = runs[i].Reserve(a, until, now)
-				}
-				ledger = append(ledger, &entry{path: path, amounts: a, until: until, state: "live"})
-			},
-			"report": func(t *rapid.T) {
-				if len(ledger) == 0 {
-					t.Skip("no permit")
-				}
-				e := rapid.SampledFrom(ledger).Draw(t, "permit")
-				if e.state == "settled" {
-					return
-				}
-				s := budget.Settlement{Reserved: e.amounts, Until: e.until}
-				switch rapid.IntRange(0, 2).Draw(t, "usage") {
-				case 0:
-					s.Spent.Cost = rapid.Int64Range(0, 200).Draw(t, "cost")
-				case 1:
-					s.Assumed.Cost = e.amounts.Cost
-				}
-				e.state, e.spent, e.assumed = "settled", s.Spent.Cost, s.Assumed.Cost
-				clean = clean && e.spent <= e.amounts.Cost
-				for _, i := range e.path {
-					runs[i] = runs[i].Settle(s, now)
-				}
-			},
-			"advance": func(t *rapid.T) {
-				now += rules.Instant(rapid.Int64Range(0, 40).Draw(t, "us"))
-				pass()
-			},
-			"": func(t *rapid.T) {
-				for i, r := range runs {
-					spent, reserved, assumed := sums(i)
-					if r.Spent.Cost != spent || r.Reserved.Cost != reserved || r.Assumed.Cost != assumed {
-						t.Fatalf("run %d: %+v, ledger %d %d %d", i, r, spent, reserved, assumed)
-					}
-					if r.Caps.Cost != nil && clean && spent+reserved+assumed > *r.Caps.Cost {
-						t.Fatalf("run %d holds %d of %d", i, spent+reserved+assumed, *r.Caps.Cost)
-					}
-					if want := max(spent, 0); r.Caps.Cost != nil && r.Overrun() != max(want-*r.Caps.Cost, 0) {
-						t.Fatalf("run %d: overrun %d", i, r.Overrun())
-					}
-				}
-			},
-		})
+		t.Repeat(map[string]func(*rapid.T){"acquire": f.acquire, "report": f.report, "advance": f.advance, "": f.check})
 	})
 }
 

@@ -82,7 +82,7 @@ func Decide(f *Facts) Directive {
 		if v.Class != classify.Aborted {
 			t.letter(deadletter.Manual, classify.ReasonRunBudget)
 		}
-		if t.unsafe() {
+		if t.unsafe() || t.stillLocked() {
 			t.d.State = operation.Locked // the run may be given more money
 		}
 	case v.Class == classify.OK:
@@ -91,9 +91,15 @@ func Decide(f *Facts) Directive {
 	case v.Class == classify.Aborted:
 		t.d.Rule = "T3"
 		t.d.Action = operation.Stop
+		if t.stillLocked() {
+			t.d.State = operation.Locked
+		}
 	case v.Class == classify.Unrecoverable:
 		t.d.Rule = "T4"
 		t.escalate(typeFor(v.Reason))
+		if t.unsafe() {
+			t.d.State = operation.Locked
+		}
 	case v.Class == classify.Unknown:
 		t.unknown()
 	case t.unsafe():
@@ -123,11 +129,25 @@ func (t *tree) runOver() bool {
 }
 
 // unsafe is the guard of T5: an operation that may not be made twice, and that
-// may have taken effect.
+// may have taken effect. Rows R32 to R35 say the same of a bad answer, and so
+// does any failure of a call that was processed.
 func (t *tree) unsafe() bool {
 	v := &t.Verdict
-	return !t.Query.Idempotent && v.Class != classify.Aborted &&
-		(v.Certainty == classify.Ambiguous || v.Class == classify.Quality)
+	switch {
+	case t.Query.Idempotent, v.Class == classify.Aborted:
+		return false
+	case v.Certainty == classify.Ambiguous:
+		return true
+	case v.Class == classify.Unrecoverable, v.Class == classify.Deterministic:
+		return false
+	}
+	return v.Certainty != classify.NotSent && v.Certainty != classify.Rejected
+}
+
+// stillLocked: the permit was lost and locked the operation (R40), and that its
+// caller gave up does not tell what became of the call.
+func (t *tree) stillLocked() bool {
+	return t.World.Op.State == operation.Locked && t.Verdict.Class == classify.Aborted
 }
 
 // unknown is C21: nobody knows what it means, so a person looks at it.
@@ -265,9 +285,13 @@ func (t *tree) transparent() {
 	t.d.Action, t.d.Next, t.d.Uncounted = operation.Retry, t.Level, true
 }
 
+// escalate asks a person. A question that was raised on the way there, such as
+// that for a new credential, is the one to ask.
 func (t *tree) escalate(kind escalation.Type) {
 	t.d.Action = operation.Escalate
-	t.raise(kind)
+	if t.d.Escalation == nil {
+		t.raise(kind)
+	}
 }
 
 func (t *tree) raise(kind escalation.Type) {
