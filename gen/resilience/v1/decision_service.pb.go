@@ -11,6 +11,7 @@ package resiliencev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -405,11 +406,259 @@ func (x *ListDecisionsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// SummarizeCallsRequest selects calls.
+type SummarizeCallsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far back to look, at most 7 days; it is extended to the start of a 5 minute interval. Absent: 1 h.
+	Since *durationpb.Duration `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// Targets that match this pattern, as in policy. Empty: all.
+	NameGlob      string `protobuf:"bytes,2,opt,name=name_glob,json=nameGlob,proto3" json:"name_glob,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeCallsRequest) Reset() {
+	*x = SummarizeCallsRequest{}
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeCallsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeCallsRequest) ProtoMessage() {}
+
+func (x *SummarizeCallsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeCallsRequest.ProtoReflect.Descriptor instead.
+func (*SummarizeCallsRequest) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_decision_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SummarizeCallsRequest) GetSince() *durationpb.Duration {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SummarizeCallsRequest) GetNameGlob() string {
+	if x != nil {
+		return x.NameGlob
+	}
+	return ""
+}
+
+// SummarizeCallsResponse answers SummarizeCalls.
+type SummarizeCallsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was counted begins here. For display.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// And ends here.
+	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// All targets together.
+	Totals *CallSummary `protobuf:"bytes,3,opt,name=totals,proto3" json:"totals,omitempty"`
+	// Each target, the one first that gains most from being enforced: by the money of would_refuse, then its calls.
+	Targets       []*CallSummary `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeCallsResponse) Reset() {
+	*x = SummarizeCallsResponse{}
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeCallsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeCallsResponse) ProtoMessage() {}
+
+func (x *SummarizeCallsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeCallsResponse.ProtoReflect.Descriptor instead.
+func (*SummarizeCallsResponse) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_decision_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SummarizeCallsResponse) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SummarizeCallsResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *SummarizeCallsResponse) GetTotals() *CallSummary {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *SummarizeCallsResponse) GetTargets() []*CallSummary {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
+
+// ExportCallsRequest selects recorded attempts.
+type ExportCallsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far back, at most 7 days. Absent: 7 days.
+	Since         *durationpb.Duration `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportCallsRequest) Reset() {
+	*x = ExportCallsRequest{}
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportCallsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportCallsRequest) ProtoMessage() {}
+
+func (x *ExportCallsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportCallsRequest.ProtoReflect.Descriptor instead.
+func (*ExportCallsRequest) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_decision_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ExportCallsRequest) GetSince() *durationpb.Duration {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// ExportCallsResponse is a part of the recording.
+type ExportCallsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Attempts, in the order in which they were reported.
+	Calls []*RecordedCall `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"`
+	// About how many attempts the stream will send. In the first message.
+	Expected int64 `protobuf:"varint,2,opt,name=expected,proto3" json:"expected,omitempty"`
+	// The recording begins here. In the first message; absent: there is none.
+	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Attempts of the time asked for that were not recorded, because there were too many at once. Grows along the
+	// stream.
+	Missing       int64 `protobuf:"varint,4,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportCallsResponse) Reset() {
+	*x = ExportCallsResponse{}
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportCallsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportCallsResponse) ProtoMessage() {}
+
+func (x *ExportCallsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_decision_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportCallsResponse.ProtoReflect.Descriptor instead.
+func (*ExportCallsResponse) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_decision_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ExportCallsResponse) GetCalls() []*RecordedCall {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *ExportCallsResponse) GetExpected() int64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *ExportCallsResponse) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ExportCallsResponse) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
 var File_resilience_v1_decision_service_proto protoreflect.FileDescriptor
 
 const file_resilience_v1_decision_service_proto_rawDesc = "" +
 	"\n" +
-	"$resilience/v1/decision_service.proto\x12\rresilience.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cresilience/v1/decision.proto\x1a\x1dresilience/v1/directive.proto\"a\n" +
+	"$resilience/v1/decision_service.proto\x12\rresilience.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18resilience/v1/call.proto\x1a\x1cresilience/v1/decision.proto\x1a\x1dresilience/v1/directive.proto\"a\n" +
 	"\x16ExplainDecisionRequest\x12!\n" +
 	"\vdecision_id\x18\x01 \x01(\tH\x00R\n" +
 	"decisionId\x12\x1d\n" +
@@ -432,15 +681,32 @@ const file_resilience_v1_decision_service_proto_rawDesc = "" +
 	"\x05until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"|\n" +
 	"\x15ListDecisionsResponse\x12;\n" +
 	"\tdecisions\x18\x01 \x03(\v2\x1d.resilience.v1.DecisionRecordR\tdecisions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\x99\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"e\n" +
+	"\x15SummarizeCallsRequest\x12/\n" +
+	"\x05since\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05since\x12\x1b\n" +
+	"\tname_glob\x18\x02 \x01(\tR\bnameGlob\"\xe4\x01\n" +
+	"\x16SummarizeCallsResponse\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x122\n" +
+	"\x06totals\x18\x03 \x01(\v2\x1a.resilience.v1.CallSummaryR\x06totals\x124\n" +
+	"\atargets\x18\x04 \x03(\v2\x1a.resilience.v1.CallSummaryR\atargets\"E\n" +
+	"\x12ExportCallsRequest\x12/\n" +
+	"\x05since\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05since\"\xae\x01\n" +
+	"\x13ExportCallsResponse\x121\n" +
+	"\x05calls\x18\x01 \x03(\v2\x1b.resilience.v1.RecordedCallR\x05calls\x12\x1a\n" +
+	"\bexpected\x18\x02 \x01(\x03R\bexpected\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12\x18\n" +
+	"\amissing\x18\x04 \x01(\x03R\amissing*\x99\x01\n" +
 	"\x11ExplanationSource\x12\"\n" +
 	"\x1eEXPLANATION_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16EXPLANATION_SOURCE_LOG\x10\x01\x12 \n" +
 	"\x1cEXPLANATION_SOURCE_OPERATION\x10\x02\x12\"\n" +
-	"\x1eEXPLANATION_SOURCE_DECISION_ID\x10\x032\xcf\x01\n" +
+	"\x1eEXPLANATION_SOURCE_DECISION_ID\x10\x032\x86\x03\n" +
 	"\x0fDecisionService\x12`\n" +
 	"\x0fExplainDecision\x12%.resilience.v1.ExplainDecisionRequest\x1a&.resilience.v1.ExplainDecisionResponse\x12Z\n" +
-	"\rListDecisions\x12#.resilience.v1.ListDecisionsRequest\x1a$.resilience.v1.ListDecisionsResponseBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
+	"\rListDecisions\x12#.resilience.v1.ListDecisionsRequest\x1a$.resilience.v1.ListDecisionsResponse\x12]\n" +
+	"\x0eSummarizeCalls\x12$.resilience.v1.SummarizeCallsRequest\x1a%.resilience.v1.SummarizeCallsResponse\x12V\n" +
+	"\vExportCalls\x12!.resilience.v1.ExportCallsRequest\x1a\".resilience.v1.ExportCallsResponse0\x01BCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
 
 var (
 	file_resilience_v1_decision_service_proto_rawDescOnce sync.Once
@@ -455,35 +721,54 @@ func file_resilience_v1_decision_service_proto_rawDescGZIP() []byte {
 }
 
 var file_resilience_v1_decision_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_resilience_v1_decision_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_resilience_v1_decision_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_resilience_v1_decision_service_proto_goTypes = []any{
 	(ExplanationSource)(0),          // 0: resilience.v1.ExplanationSource
 	(*ExplainDecisionRequest)(nil),  // 1: resilience.v1.ExplainDecisionRequest
 	(*ExplainDecisionResponse)(nil), // 2: resilience.v1.ExplainDecisionResponse
 	(*ListDecisionsRequest)(nil),    // 3: resilience.v1.ListDecisionsRequest
 	(*ListDecisionsResponse)(nil),   // 4: resilience.v1.ListDecisionsResponse
-	(*DecisionRecord)(nil),          // 5: resilience.v1.DecisionRecord
-	(DecisionReason)(0),             // 6: resilience.v1.DecisionReason
-	(Action)(0),                     // 7: resilience.v1.Action
-	(*timestamppb.Timestamp)(nil),   // 8: google.protobuf.Timestamp
+	(*SummarizeCallsRequest)(nil),   // 5: resilience.v1.SummarizeCallsRequest
+	(*SummarizeCallsResponse)(nil),  // 6: resilience.v1.SummarizeCallsResponse
+	(*ExportCallsRequest)(nil),      // 7: resilience.v1.ExportCallsRequest
+	(*ExportCallsResponse)(nil),     // 8: resilience.v1.ExportCallsResponse
+	(*DecisionRecord)(nil),          // 9: resilience.v1.DecisionRecord
+	(DecisionReason)(0),             // 10: resilience.v1.DecisionReason
+	(Action)(0),                     // 11: resilience.v1.Action
+	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 13: google.protobuf.Duration
+	(*CallSummary)(nil),             // 14: resilience.v1.CallSummary
+	(*RecordedCall)(nil),            // 15: resilience.v1.RecordedCall
 }
 var file_resilience_v1_decision_service_proto_depIdxs = []int32{
-	5, // 0: resilience.v1.ExplainDecisionResponse.record:type_name -> resilience.v1.DecisionRecord
-	0, // 1: resilience.v1.ExplainDecisionResponse.source:type_name -> resilience.v1.ExplanationSource
-	6, // 2: resilience.v1.ListDecisionsRequest.reasons:type_name -> resilience.v1.DecisionReason
-	7, // 3: resilience.v1.ListDecisionsRequest.actions:type_name -> resilience.v1.Action
-	8, // 4: resilience.v1.ListDecisionsRequest.since:type_name -> google.protobuf.Timestamp
-	8, // 5: resilience.v1.ListDecisionsRequest.until:type_name -> google.protobuf.Timestamp
-	5, // 6: resilience.v1.ListDecisionsResponse.decisions:type_name -> resilience.v1.DecisionRecord
-	1, // 7: resilience.v1.DecisionService.ExplainDecision:input_type -> resilience.v1.ExplainDecisionRequest
-	3, // 8: resilience.v1.DecisionService.ListDecisions:input_type -> resilience.v1.ListDecisionsRequest
-	2, // 9: resilience.v1.DecisionService.ExplainDecision:output_type -> resilience.v1.ExplainDecisionResponse
-	4, // 10: resilience.v1.DecisionService.ListDecisions:output_type -> resilience.v1.ListDecisionsResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	9,  // 0: resilience.v1.ExplainDecisionResponse.record:type_name -> resilience.v1.DecisionRecord
+	0,  // 1: resilience.v1.ExplainDecisionResponse.source:type_name -> resilience.v1.ExplanationSource
+	10, // 2: resilience.v1.ListDecisionsRequest.reasons:type_name -> resilience.v1.DecisionReason
+	11, // 3: resilience.v1.ListDecisionsRequest.actions:type_name -> resilience.v1.Action
+	12, // 4: resilience.v1.ListDecisionsRequest.since:type_name -> google.protobuf.Timestamp
+	12, // 5: resilience.v1.ListDecisionsRequest.until:type_name -> google.protobuf.Timestamp
+	9,  // 6: resilience.v1.ListDecisionsResponse.decisions:type_name -> resilience.v1.DecisionRecord
+	13, // 7: resilience.v1.SummarizeCallsRequest.since:type_name -> google.protobuf.Duration
+	12, // 8: resilience.v1.SummarizeCallsResponse.from:type_name -> google.protobuf.Timestamp
+	12, // 9: resilience.v1.SummarizeCallsResponse.until:type_name -> google.protobuf.Timestamp
+	14, // 10: resilience.v1.SummarizeCallsResponse.totals:type_name -> resilience.v1.CallSummary
+	14, // 11: resilience.v1.SummarizeCallsResponse.targets:type_name -> resilience.v1.CallSummary
+	13, // 12: resilience.v1.ExportCallsRequest.since:type_name -> google.protobuf.Duration
+	15, // 13: resilience.v1.ExportCallsResponse.calls:type_name -> resilience.v1.RecordedCall
+	12, // 14: resilience.v1.ExportCallsResponse.from:type_name -> google.protobuf.Timestamp
+	1,  // 15: resilience.v1.DecisionService.ExplainDecision:input_type -> resilience.v1.ExplainDecisionRequest
+	3,  // 16: resilience.v1.DecisionService.ListDecisions:input_type -> resilience.v1.ListDecisionsRequest
+	5,  // 17: resilience.v1.DecisionService.SummarizeCalls:input_type -> resilience.v1.SummarizeCallsRequest
+	7,  // 18: resilience.v1.DecisionService.ExportCalls:input_type -> resilience.v1.ExportCallsRequest
+	2,  // 19: resilience.v1.DecisionService.ExplainDecision:output_type -> resilience.v1.ExplainDecisionResponse
+	4,  // 20: resilience.v1.DecisionService.ListDecisions:output_type -> resilience.v1.ListDecisionsResponse
+	6,  // 21: resilience.v1.DecisionService.SummarizeCalls:output_type -> resilience.v1.SummarizeCallsResponse
+	8,  // 22: resilience.v1.DecisionService.ExportCalls:output_type -> resilience.v1.ExportCallsResponse
+	19, // [19:23] is the sub-list for method output_type
+	15, // [15:19] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_resilience_v1_decision_service_proto_init() }
@@ -491,6 +776,7 @@ func file_resilience_v1_decision_service_proto_init() {
 	if File_resilience_v1_decision_service_proto != nil {
 		return
 	}
+	file_resilience_v1_call_proto_init()
 	file_resilience_v1_decision_proto_init()
 	file_resilience_v1_directive_proto_init()
 	file_resilience_v1_decision_service_proto_msgTypes[0].OneofWrappers = []any{
@@ -503,7 +789,7 @@ func file_resilience_v1_decision_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_resilience_v1_decision_service_proto_rawDesc), len(file_resilience_v1_decision_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

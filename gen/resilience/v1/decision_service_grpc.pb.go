@@ -23,6 +23,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	DecisionService_ExplainDecision_FullMethodName = "/resilience.v1.DecisionService/ExplainDecision"
 	DecisionService_ListDecisions_FullMethodName   = "/resilience.v1.DecisionService/ListDecisions"
+	DecisionService_SummarizeCalls_FullMethodName  = "/resilience.v1.DecisionService/SummarizeCalls"
+	DecisionService_ExportCalls_FullMethodName     = "/resilience.v1.DecisionService/ExportCalls"
 )
 
 // DecisionServiceClient is the client API for DecisionService service.
@@ -37,6 +39,11 @@ type DecisionServiceClient interface {
 	ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error)
 	// ListDecisions reads the log, newest first.
 	ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error)
+	// SummarizeCalls counts what was asked, granted, refused, and would have been refused, target by target.
+	SummarizeCalls(ctx context.Context, in *SummarizeCallsRequest, opts ...grpc.CallOption) (*SummarizeCallsResponse, error)
+	// ExportCalls sends the recorded attempts of a time, oldest first, to be played through other numbers. The recording
+	// is bounded: the first message says how far back it goes.
+	ExportCalls(ctx context.Context, in *ExportCallsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportCallsResponse], error)
 }
 
 type decisionServiceClient struct {
@@ -67,6 +74,35 @@ func (c *decisionServiceClient) ListDecisions(ctx context.Context, in *ListDecis
 	return out, nil
 }
 
+func (c *decisionServiceClient) SummarizeCalls(ctx context.Context, in *SummarizeCallsRequest, opts ...grpc.CallOption) (*SummarizeCallsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SummarizeCallsResponse)
+	err := c.cc.Invoke(ctx, DecisionService_SummarizeCalls_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *decisionServiceClient) ExportCalls(ctx context.Context, in *ExportCallsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportCallsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DecisionService_ServiceDesc.Streams[0], DecisionService_ExportCalls_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportCallsRequest, ExportCallsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DecisionService_ExportCallsClient = grpc.ServerStreamingClient[ExportCallsResponse]
+
 // DecisionServiceServer is the server API for DecisionService service.
 // All implementations must embed UnimplementedDecisionServiceServer
 // for forward compatibility.
@@ -79,6 +115,11 @@ type DecisionServiceServer interface {
 	ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error)
 	// ListDecisions reads the log, newest first.
 	ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error)
+	// SummarizeCalls counts what was asked, granted, refused, and would have been refused, target by target.
+	SummarizeCalls(context.Context, *SummarizeCallsRequest) (*SummarizeCallsResponse, error)
+	// ExportCalls sends the recorded attempts of a time, oldest first, to be played through other numbers. The recording
+	// is bounded: the first message says how far back it goes.
+	ExportCalls(*ExportCallsRequest, grpc.ServerStreamingServer[ExportCallsResponse]) error
 	mustEmbedUnimplementedDecisionServiceServer()
 }
 
@@ -94,6 +135,12 @@ func (UnimplementedDecisionServiceServer) ExplainDecision(context.Context, *Expl
 }
 func (UnimplementedDecisionServiceServer) ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDecisions not implemented")
+}
+func (UnimplementedDecisionServiceServer) SummarizeCalls(context.Context, *SummarizeCallsRequest) (*SummarizeCallsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SummarizeCalls not implemented")
+}
+func (UnimplementedDecisionServiceServer) ExportCalls(*ExportCallsRequest, grpc.ServerStreamingServer[ExportCallsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportCalls not implemented")
 }
 func (UnimplementedDecisionServiceServer) mustEmbedUnimplementedDecisionServiceServer() {}
 func (UnimplementedDecisionServiceServer) testEmbeddedByValue()                         {}
@@ -152,6 +199,35 @@ func _DecisionService_ListDecisions_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DecisionService_SummarizeCalls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SummarizeCallsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DecisionServiceServer).SummarizeCalls(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DecisionService_SummarizeCalls_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DecisionServiceServer).SummarizeCalls(ctx, req.(*SummarizeCallsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DecisionService_ExportCalls_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportCallsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DecisionServiceServer).ExportCalls(m, &grpc.GenericServerStream[ExportCallsRequest, ExportCallsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DecisionService_ExportCallsServer = grpc.ServerStreamingServer[ExportCallsResponse]
+
 // DecisionService_ServiceDesc is the grpc.ServiceDesc for DecisionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -167,7 +243,17 @@ var DecisionService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListDecisions",
 			Handler:    _DecisionService_ListDecisions_Handler,
 		},
+		{
+			MethodName: "SummarizeCalls",
+			Handler:    _DecisionService_SummarizeCalls_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportCalls",
+			Handler:       _DecisionService_ExportCalls_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "resilience/v1/decision_service.proto",
 }

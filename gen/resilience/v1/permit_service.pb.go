@@ -1291,7 +1291,9 @@ type ReportResponse struct {
 	// Every further Acquire of this operation will be refused.
 	Terminal bool `protobuf:"varint,17,opt,name=terminal,proto3" json:"terminal,omitempty"`
 	// What a RETRY repeats.
-	RetryScope    RetryScope `protobuf:"varint,18,opt,name=retry_scope,json=retryScope,proto3,enum=resilience.v1.RetryScope" json:"retry_scope,omitempty"`
+	RetryScope RetryScope `protobuf:"varint,18,opt,name=retry_scope,json=retryScope,proto3,enum=resilience.v1.RetryScope" json:"retry_scope,omitempty"`
+	// What the directive would have been if a rule that is only observed were enforced. Absent: the same.
+	Would         *WouldDirective `protobuf:"bytes,19,opt,name=would,proto3" json:"would,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1452,6 +1454,68 @@ func (x *ReportResponse) GetRetryScope() RetryScope {
 	return RetryScope_RETRY_SCOPE_UNSPECIFIED
 }
 
+func (x *ReportResponse) GetWould() *WouldDirective {
+	if x != nil {
+		return x.Would
+	}
+	return nil
+}
+
+// WouldDirective is the directive that an observed rule would have led to.
+type WouldDirective struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the caller would be told to do.
+	Action Action `protobuf:"varint,1,opt,name=action,proto3,enum=resilience.v1.Action" json:"action,omitempty"`
+	// Why.
+	Reason        DecisionReason `protobuf:"varint,2,opt,name=reason,proto3,enum=resilience.v1.DecisionReason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WouldDirective) Reset() {
+	*x = WouldDirective{}
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WouldDirective) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WouldDirective) ProtoMessage() {}
+
+func (x *WouldDirective) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WouldDirective.ProtoReflect.Descriptor instead.
+func (*WouldDirective) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WouldDirective) GetAction() Action {
+	if x != nil {
+		return x.Action
+	}
+	return Action_ACTION_UNSPECIFIED
+}
+
+func (x *WouldDirective) GetReason() DecisionReason {
+	if x != nil {
+		return x.Reason
+	}
+	return DecisionReason_DECISION_REASON_UNSPECIFIED
+}
+
 // HeartbeatRequest renews a lease.
 type HeartbeatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1465,7 +1529,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[8]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1541,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[8]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1554,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{8}
+	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HeartbeatRequest) GetPermitId() string {
@@ -1524,7 +1588,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[9]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1600,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[9]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1613,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{9}
+	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HeartbeatResponse) GetLease() *durationpb.Duration {
@@ -1602,7 +1666,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[10]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1678,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[10]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1691,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{10}
+	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReleaseRequest) GetRequestId() string {
@@ -1707,7 +1771,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[11]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1783,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_resilience_v1_permit_service_proto_msgTypes[11]
+	mi := &file_resilience_v1_permit_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1796,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{11}
+	return file_resilience_v1_permit_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseResponse) GetReleased() bool {
@@ -1860,7 +1924,7 @@ const file_resilience_v1_permit_service_proto_rawDesc = "" +
 	"\x0eAllowancesLeft\x12#\n" +
 	"\rattempts_left\x18\x01 \x01(\x05R\fattemptsLeft\x12*\n" +
 	"\x11task_retries_left\x18\x02 \x01(\x05R\x0ftaskRetriesLeft\x12,\n" +
-	"\x12fleet_tokens_milli\x18\x03 \x01(\x03R\x10fleetTokensMilli\"\xbc\x06\n" +
+	"\x12fleet_tokens_milli\x18\x03 \x01(\x03R\x10fleetTokensMilli\"\xf1\x06\n" +
 	"\x0eReportResponse\x12*\n" +
 	"\x05class\x18\x01 \x01(\x0e2\x14.resilience.v1.ClassR\x05class\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x126\n" +
@@ -1882,7 +1946,11 @@ const file_resilience_v1_permit_service_proto_rawDesc = "" +
 	"decisionId\x12\x1a\n" +
 	"\bterminal\x18\x11 \x01(\bR\bterminal\x12:\n" +
 	"\vretry_scope\x18\x12 \x01(\x0e2\x19.resilience.v1.RetryScopeR\n" +
-	"retryScope\"E\n" +
+	"retryScope\x123\n" +
+	"\x05would\x18\x13 \x01(\v2\x1d.resilience.v1.WouldDirectiveR\x05would\"v\n" +
+	"\x0eWouldDirective\x12-\n" +
+	"\x06action\x18\x01 \x01(\x0e2\x15.resilience.v1.ActionR\x06action\x125\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x1d.resilience.v1.DecisionReasonR\x06reason\"E\n" +
 	"\x10HeartbeatRequest\x12\x1b\n" +
 	"\tpermit_id\x18\x01 \x01(\tR\bpermitId\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x04R\x05fence\"\xf7\x01\n" +
@@ -1953,7 +2021,7 @@ func file_resilience_v1_permit_service_proto_rawDescGZIP() []byte {
 }
 
 var file_resilience_v1_permit_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_resilience_v1_permit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_resilience_v1_permit_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_resilience_v1_permit_service_proto_goTypes = []any{
 	(Idempotency)(0),              // 0: resilience.v1.Idempotency
 	(EstimateSource)(0),           // 1: resilience.v1.EstimateSource
@@ -1968,91 +2036,95 @@ var file_resilience_v1_permit_service_proto_goTypes = []any{
 	(*BreakerView)(nil),           // 10: resilience.v1.BreakerView
 	(*AllowancesLeft)(nil),        // 11: resilience.v1.AllowancesLeft
 	(*ReportResponse)(nil),        // 12: resilience.v1.ReportResponse
-	(*HeartbeatRequest)(nil),      // 13: resilience.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 14: resilience.v1.HeartbeatResponse
-	(*ReleaseRequest)(nil),        // 15: resilience.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 16: resilience.v1.ReleaseResponse
-	nil,                           // 17: resilience.v1.AcquireRequest.LabelsEntry
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(LevelKind)(0),                // 19: resilience.v1.LevelKind
-	(*Amounts)(nil),               // 20: resilience.v1.Amounts
-	(Decision)(0),                 // 21: resilience.v1.Decision
-	(DecisionReason)(0),           // 22: resilience.v1.DecisionReason
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*RunSummary)(nil),            // 24: resilience.v1.RunSummary
-	(*WouldDecision)(nil),         // 25: resilience.v1.WouldDecision
-	(*SkippedLevel)(nil),          // 26: resilience.v1.SkippedLevel
-	(Action)(0),                   // 27: resilience.v1.Action
-	(*NextLevel)(nil),             // 28: resilience.v1.NextLevel
-	(*Signal)(nil),                // 29: resilience.v1.Signal
-	(*Quality)(nil),               // 30: resilience.v1.Quality
-	(Class)(0),                    // 31: resilience.v1.Class
-	(*Usage)(nil),                 // 32: resilience.v1.Usage
-	(*DeadLetterEnvelope)(nil),    // 33: resilience.v1.DeadLetterEnvelope
-	(BreakerState)(0),             // 34: resilience.v1.BreakerState
-	(BreakerCause)(0),             // 35: resilience.v1.BreakerCause
-	(Certainty)(0),                // 36: resilience.v1.Certainty
+	(*WouldDirective)(nil),        // 13: resilience.v1.WouldDirective
+	(*HeartbeatRequest)(nil),      // 14: resilience.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),     // 15: resilience.v1.HeartbeatResponse
+	(*ReleaseRequest)(nil),        // 16: resilience.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 17: resilience.v1.ReleaseResponse
+	nil,                           // 18: resilience.v1.AcquireRequest.LabelsEntry
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(LevelKind)(0),                // 20: resilience.v1.LevelKind
+	(*Amounts)(nil),               // 21: resilience.v1.Amounts
+	(Decision)(0),                 // 22: resilience.v1.Decision
+	(DecisionReason)(0),           // 23: resilience.v1.DecisionReason
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*RunSummary)(nil),            // 25: resilience.v1.RunSummary
+	(*WouldDecision)(nil),         // 26: resilience.v1.WouldDecision
+	(*SkippedLevel)(nil),          // 27: resilience.v1.SkippedLevel
+	(Action)(0),                   // 28: resilience.v1.Action
+	(*NextLevel)(nil),             // 29: resilience.v1.NextLevel
+	(*Signal)(nil),                // 30: resilience.v1.Signal
+	(*Quality)(nil),               // 31: resilience.v1.Quality
+	(Class)(0),                    // 32: resilience.v1.Class
+	(*Usage)(nil),                 // 33: resilience.v1.Usage
+	(*DeadLetterEnvelope)(nil),    // 34: resilience.v1.DeadLetterEnvelope
+	(BreakerState)(0),             // 35: resilience.v1.BreakerState
+	(BreakerCause)(0),             // 36: resilience.v1.BreakerCause
+	(Certainty)(0),                // 37: resilience.v1.Certainty
 }
 var file_resilience_v1_permit_service_proto_depIdxs = []int32{
 	0,  // 0: resilience.v1.AcquireRequest.idempotency:type_name -> resilience.v1.Idempotency
 	5,  // 1: resilience.v1.AcquireRequest.estimate:type_name -> resilience.v1.Estimate
-	18, // 2: resilience.v1.AcquireRequest.deadline:type_name -> google.protobuf.Duration
-	18, // 3: resilience.v1.AcquireRequest.max_wait:type_name -> google.protobuf.Duration
-	18, // 4: resilience.v1.AcquireRequest.lease:type_name -> google.protobuf.Duration
-	17, // 5: resilience.v1.AcquireRequest.labels:type_name -> resilience.v1.AcquireRequest.LabelsEntry
-	19, // 6: resilience.v1.Permit.level_kind:type_name -> resilience.v1.LevelKind
-	18, // 7: resilience.v1.Permit.lease:type_name -> google.protobuf.Duration
-	18, // 8: resilience.v1.Permit.heartbeat_every:type_name -> google.protobuf.Duration
-	18, // 9: resilience.v1.Permit.timeout_hint:type_name -> google.protobuf.Duration
-	20, // 10: resilience.v1.Permit.reserved:type_name -> resilience.v1.Amounts
+	19, // 2: resilience.v1.AcquireRequest.deadline:type_name -> google.protobuf.Duration
+	19, // 3: resilience.v1.AcquireRequest.max_wait:type_name -> google.protobuf.Duration
+	19, // 4: resilience.v1.AcquireRequest.lease:type_name -> google.protobuf.Duration
+	18, // 5: resilience.v1.AcquireRequest.labels:type_name -> resilience.v1.AcquireRequest.LabelsEntry
+	20, // 6: resilience.v1.Permit.level_kind:type_name -> resilience.v1.LevelKind
+	19, // 7: resilience.v1.Permit.lease:type_name -> google.protobuf.Duration
+	19, // 8: resilience.v1.Permit.heartbeat_every:type_name -> google.protobuf.Duration
+	19, // 9: resilience.v1.Permit.timeout_hint:type_name -> google.protobuf.Duration
+	21, // 10: resilience.v1.Permit.reserved:type_name -> resilience.v1.Amounts
 	1,  // 11: resilience.v1.Permit.estimate_source:type_name -> resilience.v1.EstimateSource
-	21, // 12: resilience.v1.AcquireResponse.decision:type_name -> resilience.v1.Decision
-	22, // 13: resilience.v1.AcquireResponse.reason:type_name -> resilience.v1.DecisionReason
-	18, // 14: resilience.v1.AcquireResponse.delay:type_name -> google.protobuf.Duration
-	23, // 15: resilience.v1.AcquireResponse.ready_at:type_name -> google.protobuf.Timestamp
+	22, // 12: resilience.v1.AcquireResponse.decision:type_name -> resilience.v1.Decision
+	23, // 13: resilience.v1.AcquireResponse.reason:type_name -> resilience.v1.DecisionReason
+	19, // 14: resilience.v1.AcquireResponse.delay:type_name -> google.protobuf.Duration
+	24, // 15: resilience.v1.AcquireResponse.ready_at:type_name -> google.protobuf.Timestamp
 	7,  // 16: resilience.v1.AcquireResponse.permit:type_name -> resilience.v1.Permit
-	24, // 17: resilience.v1.AcquireResponse.run:type_name -> resilience.v1.RunSummary
-	25, // 18: resilience.v1.AcquireResponse.would:type_name -> resilience.v1.WouldDecision
-	26, // 19: resilience.v1.AcquireResponse.skipped:type_name -> resilience.v1.SkippedLevel
-	27, // 20: resilience.v1.AcquireResponse.action:type_name -> resilience.v1.Action
-	28, // 21: resilience.v1.AcquireResponse.next:type_name -> resilience.v1.NextLevel
+	25, // 17: resilience.v1.AcquireResponse.run:type_name -> resilience.v1.RunSummary
+	26, // 18: resilience.v1.AcquireResponse.would:type_name -> resilience.v1.WouldDecision
+	27, // 19: resilience.v1.AcquireResponse.skipped:type_name -> resilience.v1.SkippedLevel
+	28, // 20: resilience.v1.AcquireResponse.action:type_name -> resilience.v1.Action
+	29, // 21: resilience.v1.AcquireResponse.next:type_name -> resilience.v1.NextLevel
 	2,  // 22: resilience.v1.ReportRequest.outcome:type_name -> resilience.v1.Outcome
-	18, // 23: resilience.v1.ReportRequest.duration:type_name -> google.protobuf.Duration
-	29, // 24: resilience.v1.ReportRequest.signal:type_name -> resilience.v1.Signal
-	30, // 25: resilience.v1.ReportRequest.quality:type_name -> resilience.v1.Quality
-	31, // 26: resilience.v1.ReportRequest.class_hint:type_name -> resilience.v1.Class
-	32, // 27: resilience.v1.ReportRequest.usage:type_name -> resilience.v1.Usage
-	33, // 28: resilience.v1.ReportRequest.dead_letter:type_name -> resilience.v1.DeadLetterEnvelope
-	34, // 29: resilience.v1.BreakerView.state:type_name -> resilience.v1.BreakerState
-	35, // 30: resilience.v1.BreakerView.cause:type_name -> resilience.v1.BreakerCause
-	31, // 31: resilience.v1.ReportResponse.class:type_name -> resilience.v1.Class
-	36, // 32: resilience.v1.ReportResponse.certainty:type_name -> resilience.v1.Certainty
-	27, // 33: resilience.v1.ReportResponse.action:type_name -> resilience.v1.Action
-	18, // 34: resilience.v1.ReportResponse.delay:type_name -> google.protobuf.Duration
-	28, // 35: resilience.v1.ReportResponse.next:type_name -> resilience.v1.NextLevel
+	19, // 23: resilience.v1.ReportRequest.duration:type_name -> google.protobuf.Duration
+	30, // 24: resilience.v1.ReportRequest.signal:type_name -> resilience.v1.Signal
+	31, // 25: resilience.v1.ReportRequest.quality:type_name -> resilience.v1.Quality
+	32, // 26: resilience.v1.ReportRequest.class_hint:type_name -> resilience.v1.Class
+	33, // 27: resilience.v1.ReportRequest.usage:type_name -> resilience.v1.Usage
+	34, // 28: resilience.v1.ReportRequest.dead_letter:type_name -> resilience.v1.DeadLetterEnvelope
+	35, // 29: resilience.v1.BreakerView.state:type_name -> resilience.v1.BreakerState
+	36, // 30: resilience.v1.BreakerView.cause:type_name -> resilience.v1.BreakerCause
+	32, // 31: resilience.v1.ReportResponse.class:type_name -> resilience.v1.Class
+	37, // 32: resilience.v1.ReportResponse.certainty:type_name -> resilience.v1.Certainty
+	28, // 33: resilience.v1.ReportResponse.action:type_name -> resilience.v1.Action
+	19, // 34: resilience.v1.ReportResponse.delay:type_name -> google.protobuf.Duration
+	29, // 35: resilience.v1.ReportResponse.next:type_name -> resilience.v1.NextLevel
 	3,  // 36: resilience.v1.ReportResponse.not_counted_because:type_name -> resilience.v1.NotCountedBecause
 	10, // 37: resilience.v1.ReportResponse.breaker:type_name -> resilience.v1.BreakerView
 	11, // 38: resilience.v1.ReportResponse.budgets:type_name -> resilience.v1.AllowancesLeft
-	24, // 39: resilience.v1.ReportResponse.run:type_name -> resilience.v1.RunSummary
-	22, // 40: resilience.v1.ReportResponse.retry_denied:type_name -> resilience.v1.DecisionReason
+	25, // 39: resilience.v1.ReportResponse.run:type_name -> resilience.v1.RunSummary
+	23, // 40: resilience.v1.ReportResponse.retry_denied:type_name -> resilience.v1.DecisionReason
 	4,  // 41: resilience.v1.ReportResponse.retry_scope:type_name -> resilience.v1.RetryScope
-	18, // 42: resilience.v1.HeartbeatResponse.lease:type_name -> google.protobuf.Duration
-	18, // 43: resilience.v1.HeartbeatResponse.heartbeat_every:type_name -> google.protobuf.Duration
-	22, // 44: resilience.v1.HeartbeatResponse.cancel_reason:type_name -> resilience.v1.DecisionReason
-	24, // 45: resilience.v1.ReleaseResponse.run:type_name -> resilience.v1.RunSummary
-	6,  // 46: resilience.v1.PermitService.Acquire:input_type -> resilience.v1.AcquireRequest
-	9,  // 47: resilience.v1.PermitService.Report:input_type -> resilience.v1.ReportRequest
-	13, // 48: resilience.v1.PermitService.Heartbeat:input_type -> resilience.v1.HeartbeatRequest
-	15, // 49: resilience.v1.PermitService.Release:input_type -> resilience.v1.ReleaseRequest
-	8,  // 50: resilience.v1.PermitService.Acquire:output_type -> resilience.v1.AcquireResponse
-	12, // 51: resilience.v1.PermitService.Report:output_type -> resilience.v1.ReportResponse
-	14, // 52: resilience.v1.PermitService.Heartbeat:output_type -> resilience.v1.HeartbeatResponse
-	16, // 53: resilience.v1.PermitService.Release:output_type -> resilience.v1.ReleaseResponse
-	50, // [50:54] is the sub-list for method output_type
-	46, // [46:50] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	13, // 42: resilience.v1.ReportResponse.would:type_name -> resilience.v1.WouldDirective
+	28, // 43: resilience.v1.WouldDirective.action:type_name -> resilience.v1.Action
+	23, // 44: resilience.v1.WouldDirective.reason:type_name -> resilience.v1.DecisionReason
+	19, // 45: resilience.v1.HeartbeatResponse.lease:type_name -> google.protobuf.Duration
+	19, // 46: resilience.v1.HeartbeatResponse.heartbeat_every:type_name -> google.protobuf.Duration
+	23, // 47: resilience.v1.HeartbeatResponse.cancel_reason:type_name -> resilience.v1.DecisionReason
+	25, // 48: resilience.v1.ReleaseResponse.run:type_name -> resilience.v1.RunSummary
+	6,  // 49: resilience.v1.PermitService.Acquire:input_type -> resilience.v1.AcquireRequest
+	9,  // 50: resilience.v1.PermitService.Report:input_type -> resilience.v1.ReportRequest
+	14, // 51: resilience.v1.PermitService.Heartbeat:input_type -> resilience.v1.HeartbeatRequest
+	16, // 52: resilience.v1.PermitService.Release:input_type -> resilience.v1.ReleaseRequest
+	8,  // 53: resilience.v1.PermitService.Acquire:output_type -> resilience.v1.AcquireResponse
+	12, // 54: resilience.v1.PermitService.Report:output_type -> resilience.v1.ReportResponse
+	15, // 55: resilience.v1.PermitService.Heartbeat:output_type -> resilience.v1.HeartbeatResponse
+	17, // 56: resilience.v1.PermitService.Release:output_type -> resilience.v1.ReleaseResponse
+	53, // [53:57] is the sub-list for method output_type
+	49, // [49:53] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_resilience_v1_permit_service_proto_init() }
@@ -2067,7 +2139,7 @@ func file_resilience_v1_permit_service_proto_init() {
 	file_resilience_v1_signal_proto_init()
 	file_resilience_v1_permit_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_resilience_v1_permit_service_proto_msgTypes[1].OneofWrappers = []any{}
-	file_resilience_v1_permit_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_resilience_v1_permit_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*ReleaseRequest_PermitId)(nil),
 		(*ReleaseRequest_AcquireRequestId)(nil),
 	}
@@ -2077,7 +2149,7 @@ func file_resilience_v1_permit_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_resilience_v1_permit_service_proto_rawDesc), len(file_resilience_v1_permit_service_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

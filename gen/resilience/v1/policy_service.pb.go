@@ -11,6 +11,7 @@ package resiliencev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -508,11 +509,350 @@ func (x *ExplainTargetResponse) GetChains() []string {
 	return nil
 }
 
+// GetEnforcementRequest asks for what holds in the namespace.
+type GetEnforcementRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnforcementRequest) Reset() {
+	*x = GetEnforcementRequest{}
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnforcementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnforcementRequest) ProtoMessage() {}
+
+func (x *GetEnforcementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnforcementRequest.ProtoReflect.Descriptor instead.
+func (*GetEnforcementRequest) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_policy_service_proto_rawDescGZIP(), []int{7}
+}
+
+// GetEnforcementResponse answers GetEnforcement.
+type GetEnforcementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What holds.
+	Enforcement   *Enforcement `protobuf:"bytes,1,opt,name=enforcement,proto3" json:"enforcement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnforcementResponse) Reset() {
+	*x = GetEnforcementResponse{}
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnforcementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnforcementResponse) ProtoMessage() {}
+
+func (x *GetEnforcementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnforcementResponse.ProtoReflect.Descriptor instead.
+func (*GetEnforcementResponse) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_policy_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetEnforcementResponse) GetEnforcement() *Enforcement {
+	if x != nil {
+		return x.Enforcement
+	}
+	return nil
+}
+
+// SetEnforcementRequest switches targets.
+type SetEnforcementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of this request; a repeat with the same content changes nothing more. Required.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The targets, as a pattern of policy; "*" is all of them and removes every other entry. Required.
+	Match string `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`
+	// What to set. Required.
+	Mode EnforcementMode `protobuf:"varint,3,opt,name=mode,proto3,enum=resilience.v1.EnforcementMode" json:"mode,omitempty"`
+	// Apply only if this is the epoch in force. Absent: whatever it is.
+	ExpectedEpoch *int64 `protobuf:"varint,4,opt,name=expected_epoch,json=expectedEpoch,proto3,oneof" json:"expected_epoch,omitempty"`
+	// Why, for the audit. At most 1 KiB.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who, for the audit. Empty: the caller's identity.
+	Actor         string `protobuf:"bytes,6,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetEnforcementRequest) Reset() {
+	*x = SetEnforcementRequest{}
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetEnforcementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetEnforcementRequest) ProtoMessage() {}
+
+func (x *SetEnforcementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetEnforcementRequest.ProtoReflect.Descriptor instead.
+func (*SetEnforcementRequest) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_policy_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetEnforcementRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetEnforcementRequest) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *SetEnforcementRequest) GetMode() EnforcementMode {
+	if x != nil {
+		return x.Mode
+	}
+	return EnforcementMode_ENFORCEMENT_MODE_UNSPECIFIED
+}
+
+func (x *SetEnforcementRequest) GetExpectedEpoch() int64 {
+	if x != nil && x.ExpectedEpoch != nil {
+		return *x.ExpectedEpoch
+	}
+	return 0
+}
+
+func (x *SetEnforcementRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SetEnforcementRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// SetEnforcementResponse answers SetEnforcement.
+type SetEnforcementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What holds afterwards.
+	Enforcement   *Enforcement `protobuf:"bytes,1,opt,name=enforcement,proto3" json:"enforcement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetEnforcementResponse) Reset() {
+	*x = SetEnforcementResponse{}
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetEnforcementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetEnforcementResponse) ProtoMessage() {}
+
+func (x *SetEnforcementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetEnforcementResponse.ProtoReflect.Descriptor instead.
+func (*SetEnforcementResponse) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_policy_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetEnforcementResponse) GetEnforcement() *Enforcement {
+	if x != nil {
+		return x.Enforcement
+	}
+	return nil
+}
+
+// SetPassRequest begins a pass, lengthens or shortens it, or ends it.
+type SetPassRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID of this request; a repeat with the same content changes nothing more. Required.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long from now, at most 24 h. 0 or absent: end the pass.
+	Length *durationpb.Duration `protobuf:"bytes,2,opt,name=length,proto3" json:"length,omitempty"`
+	// Why, for the audit. Required to begin one. At most 1 KiB.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who, for the audit. Empty: the caller's identity.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPassRequest) Reset() {
+	*x = SetPassRequest{}
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPassRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPassRequest) ProtoMessage() {}
+
+func (x *SetPassRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPassRequest.ProtoReflect.Descriptor instead.
+func (*SetPassRequest) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_policy_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetPassRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetPassRequest) GetLength() *durationpb.Duration {
+	if x != nil {
+		return x.Length
+	}
+	return nil
+}
+
+func (x *SetPassRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SetPassRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// SetPassResponse answers SetPass.
+type SetPassResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What holds afterwards.
+	Enforcement   *Enforcement `protobuf:"bytes,1,opt,name=enforcement,proto3" json:"enforcement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPassResponse) Reset() {
+	*x = SetPassResponse{}
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPassResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPassResponse) ProtoMessage() {}
+
+func (x *SetPassResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_policy_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPassResponse.ProtoReflect.Descriptor instead.
+func (*SetPassResponse) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_policy_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetPassResponse) GetEnforcement() *Enforcement {
+	if x != nil {
+		return x.Enforcement
+	}
+	return nil
+}
+
 var File_resilience_v1_policy_service_proto protoreflect.FileDescriptor
 
 const file_resilience_v1_policy_service_proto_rawDesc = "" +
 	"\n" +
-	"\"resilience/v1/policy_service.proto\x12\rresilience.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
+	"\"resilience/v1/policy_service.proto\x12\rresilience.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fresilience/v1/enforcement.proto\"\x12\n" +
 	"\x10GetPolicyRequest\"\xc7\x01\n" +
 	"\x11GetPolicyResponse\x12\x12\n" +
 	"\x04yaml\x18\x01 \x01(\tR\x04yaml\x12\x14\n" +
@@ -548,11 +888,36 @@ const file_resilience_v1_policy_service_proto_rawDesc = "" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x18\n" +
 	"\amatched\x18\x04 \x03(\tR\amatched\x124\n" +
 	"\x06fields\x18\x05 \x03(\v2\x1c.resilience.v1.ResolvedFieldR\x06fields\x12\x16\n" +
-	"\x06chains\x18\x06 \x03(\tR\x06chains2\x91\x02\n" +
+	"\x06chains\x18\x06 \x03(\tR\x06chains\"\x17\n" +
+	"\x15GetEnforcementRequest\"V\n" +
+	"\x16GetEnforcementResponse\x12<\n" +
+	"\venforcement\x18\x01 \x01(\v2\x1a.resilience.v1.EnforcementR\venforcement\"\xed\x01\n" +
+	"\x15SetEnforcementRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05match\x18\x02 \x01(\tR\x05match\x122\n" +
+	"\x04mode\x18\x03 \x01(\x0e2\x1e.resilience.v1.EnforcementModeR\x04mode\x12*\n" +
+	"\x0eexpected_epoch\x18\x04 \x01(\x03H\x00R\rexpectedEpoch\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\x06 \x01(\tR\x05actorB\x11\n" +
+	"\x0f_expected_epoch\"V\n" +
+	"\x16SetEnforcementResponse\x12<\n" +
+	"\venforcement\x18\x01 \x01(\v2\x1a.resilience.v1.EnforcementR\venforcement\"\x90\x01\n" +
+	"\x0eSetPassRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x121\n" +
+	"\x06length\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06length\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\"O\n" +
+	"\x0fSetPassResponse\x12<\n" +
+	"\venforcement\x18\x01 \x01(\v2\x1a.resilience.v1.EnforcementR\venforcement2\x99\x04\n" +
 	"\rPolicyService\x12N\n" +
 	"\tGetPolicy\x12\x1f.resilience.v1.GetPolicyRequest\x1a .resilience.v1.GetPolicyResponse\x12T\n" +
 	"\vApplyPolicy\x12!.resilience.v1.ApplyPolicyRequest\x1a\".resilience.v1.ApplyPolicyResponse\x12Z\n" +
-	"\rExplainTarget\x12#.resilience.v1.ExplainTargetRequest\x1a$.resilience.v1.ExplainTargetResponseBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
+	"\rExplainTarget\x12#.resilience.v1.ExplainTargetRequest\x1a$.resilience.v1.ExplainTargetResponse\x12]\n" +
+	"\x0eGetEnforcement\x12$.resilience.v1.GetEnforcementRequest\x1a%.resilience.v1.GetEnforcementResponse\x12]\n" +
+	"\x0eSetEnforcement\x12$.resilience.v1.SetEnforcementRequest\x1a%.resilience.v1.SetEnforcementResponse\x12H\n" +
+	"\aSetPass\x12\x1d.resilience.v1.SetPassRequest\x1a\x1e.resilience.v1.SetPassResponseBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
 
 var (
 	file_resilience_v1_policy_service_proto_rawDescOnce sync.Once
@@ -566,31 +931,51 @@ func file_resilience_v1_policy_service_proto_rawDescGZIP() []byte {
 	return file_resilience_v1_policy_service_proto_rawDescData
 }
 
-var file_resilience_v1_policy_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_resilience_v1_policy_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_resilience_v1_policy_service_proto_goTypes = []any{
-	(*GetPolicyRequest)(nil),      // 0: resilience.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),     // 1: resilience.v1.GetPolicyResponse
-	(*ApplyPolicyRequest)(nil),    // 2: resilience.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),   // 3: resilience.v1.ApplyPolicyResponse
-	(*ExplainTargetRequest)(nil),  // 4: resilience.v1.ExplainTargetRequest
-	(*ResolvedField)(nil),         // 5: resilience.v1.ResolvedField
-	(*ExplainTargetResponse)(nil), // 6: resilience.v1.ExplainTargetResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*GetPolicyRequest)(nil),       // 0: resilience.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),      // 1: resilience.v1.GetPolicyResponse
+	(*ApplyPolicyRequest)(nil),     // 2: resilience.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),    // 3: resilience.v1.ApplyPolicyResponse
+	(*ExplainTargetRequest)(nil),   // 4: resilience.v1.ExplainTargetRequest
+	(*ResolvedField)(nil),          // 5: resilience.v1.ResolvedField
+	(*ExplainTargetResponse)(nil),  // 6: resilience.v1.ExplainTargetResponse
+	(*GetEnforcementRequest)(nil),  // 7: resilience.v1.GetEnforcementRequest
+	(*GetEnforcementResponse)(nil), // 8: resilience.v1.GetEnforcementResponse
+	(*SetEnforcementRequest)(nil),  // 9: resilience.v1.SetEnforcementRequest
+	(*SetEnforcementResponse)(nil), // 10: resilience.v1.SetEnforcementResponse
+	(*SetPassRequest)(nil),         // 11: resilience.v1.SetPassRequest
+	(*SetPassResponse)(nil),        // 12: resilience.v1.SetPassResponse
+	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
+	(*Enforcement)(nil),            // 14: resilience.v1.Enforcement
+	(EnforcementMode)(0),           // 15: resilience.v1.EnforcementMode
+	(*durationpb.Duration)(nil),    // 16: google.protobuf.Duration
 }
 var file_resilience_v1_policy_service_proto_depIdxs = []int32{
-	7, // 0: resilience.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
-	5, // 1: resilience.v1.ExplainTargetResponse.fields:type_name -> resilience.v1.ResolvedField
-	0, // 2: resilience.v1.PolicyService.GetPolicy:input_type -> resilience.v1.GetPolicyRequest
-	2, // 3: resilience.v1.PolicyService.ApplyPolicy:input_type -> resilience.v1.ApplyPolicyRequest
-	4, // 4: resilience.v1.PolicyService.ExplainTarget:input_type -> resilience.v1.ExplainTargetRequest
-	1, // 5: resilience.v1.PolicyService.GetPolicy:output_type -> resilience.v1.GetPolicyResponse
-	3, // 6: resilience.v1.PolicyService.ApplyPolicy:output_type -> resilience.v1.ApplyPolicyResponse
-	6, // 7: resilience.v1.PolicyService.ExplainTarget:output_type -> resilience.v1.ExplainTargetResponse
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	13, // 0: resilience.v1.GetPolicyResponse.applied_at:type_name -> google.protobuf.Timestamp
+	5,  // 1: resilience.v1.ExplainTargetResponse.fields:type_name -> resilience.v1.ResolvedField
+	14, // 2: resilience.v1.GetEnforcementResponse.enforcement:type_name -> resilience.v1.Enforcement
+	15, // 3: resilience.v1.SetEnforcementRequest.mode:type_name -> resilience.v1.EnforcementMode
+	14, // 4: resilience.v1.SetEnforcementResponse.enforcement:type_name -> resilience.v1.Enforcement
+	16, // 5: resilience.v1.SetPassRequest.length:type_name -> google.protobuf.Duration
+	14, // 6: resilience.v1.SetPassResponse.enforcement:type_name -> resilience.v1.Enforcement
+	0,  // 7: resilience.v1.PolicyService.GetPolicy:input_type -> resilience.v1.GetPolicyRequest
+	2,  // 8: resilience.v1.PolicyService.ApplyPolicy:input_type -> resilience.v1.ApplyPolicyRequest
+	4,  // 9: resilience.v1.PolicyService.ExplainTarget:input_type -> resilience.v1.ExplainTargetRequest
+	7,  // 10: resilience.v1.PolicyService.GetEnforcement:input_type -> resilience.v1.GetEnforcementRequest
+	9,  // 11: resilience.v1.PolicyService.SetEnforcement:input_type -> resilience.v1.SetEnforcementRequest
+	11, // 12: resilience.v1.PolicyService.SetPass:input_type -> resilience.v1.SetPassRequest
+	1,  // 13: resilience.v1.PolicyService.GetPolicy:output_type -> resilience.v1.GetPolicyResponse
+	3,  // 14: resilience.v1.PolicyService.ApplyPolicy:output_type -> resilience.v1.ApplyPolicyResponse
+	6,  // 15: resilience.v1.PolicyService.ExplainTarget:output_type -> resilience.v1.ExplainTargetResponse
+	8,  // 16: resilience.v1.PolicyService.GetEnforcement:output_type -> resilience.v1.GetEnforcementResponse
+	10, // 17: resilience.v1.PolicyService.SetEnforcement:output_type -> resilience.v1.SetEnforcementResponse
+	12, // 18: resilience.v1.PolicyService.SetPass:output_type -> resilience.v1.SetPassResponse
+	13, // [13:19] is the sub-list for method output_type
+	7,  // [7:13] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_resilience_v1_policy_service_proto_init() }
@@ -598,14 +983,16 @@ func file_resilience_v1_policy_service_proto_init() {
 	if File_resilience_v1_policy_service_proto != nil {
 		return
 	}
+	file_resilience_v1_enforcement_proto_init()
 	file_resilience_v1_policy_service_proto_msgTypes[2].OneofWrappers = []any{}
+	file_resilience_v1_policy_service_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_resilience_v1_policy_service_proto_rawDesc), len(file_resilience_v1_policy_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,9 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PolicyService_GetPolicy_FullMethodName     = "/resilience.v1.PolicyService/GetPolicy"
-	PolicyService_ApplyPolicy_FullMethodName   = "/resilience.v1.PolicyService/ApplyPolicy"
-	PolicyService_ExplainTarget_FullMethodName = "/resilience.v1.PolicyService/ExplainTarget"
+	PolicyService_GetPolicy_FullMethodName      = "/resilience.v1.PolicyService/GetPolicy"
+	PolicyService_ApplyPolicy_FullMethodName    = "/resilience.v1.PolicyService/ApplyPolicy"
+	PolicyService_ExplainTarget_FullMethodName  = "/resilience.v1.PolicyService/ExplainTarget"
+	PolicyService_GetEnforcement_FullMethodName = "/resilience.v1.PolicyService/GetEnforcement"
+	PolicyService_SetEnforcement_FullMethodName = "/resilience.v1.PolicyService/SetEnforcement"
+	PolicyService_SetPass_FullMethodName        = "/resilience.v1.PolicyService/SetPass"
 )
 
 // PolicyServiceClient is the client API for PolicyService service.
@@ -39,6 +42,12 @@ type PolicyServiceClient interface {
 	ApplyPolicy(ctx context.Context, in *ApplyPolicyRequest, opts ...grpc.CallOption) (*ApplyPolicyResponse, error)
 	// ExplainTarget shows the numbers that hold for a target and where each comes from.
 	ExplainTarget(ctx context.Context, in *ExplainTargetRequest, opts ...grpc.CallOption) (*ExplainTargetResponse, error)
+	// GetEnforcement reads which rules refuse and which are only observed.
+	GetEnforcement(ctx context.Context, in *GetEnforcementRequest, opts ...grpc.CallOption) (*GetEnforcementResponse, error)
+	// SetEnforcement switches targets between observing and refusing, over what policy says. It raises the epoch.
+	SetEnforcement(ctx context.Context, in *SetEnforcementRequest, opts ...grpc.CallOption) (*SetEnforcementResponse, error)
+	// SetPass lets everything pass for a while and keeps recording, or ends that (break glass). It raises the epoch.
+	SetPass(ctx context.Context, in *SetPassRequest, opts ...grpc.CallOption) (*SetPassResponse, error)
 }
 
 type policyServiceClient struct {
@@ -79,6 +88,36 @@ func (c *policyServiceClient) ExplainTarget(ctx context.Context, in *ExplainTarg
 	return out, nil
 }
 
+func (c *policyServiceClient) GetEnforcement(ctx context.Context, in *GetEnforcementRequest, opts ...grpc.CallOption) (*GetEnforcementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEnforcementResponse)
+	err := c.cc.Invoke(ctx, PolicyService_GetEnforcement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *policyServiceClient) SetEnforcement(ctx context.Context, in *SetEnforcementRequest, opts ...grpc.CallOption) (*SetEnforcementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetEnforcementResponse)
+	err := c.cc.Invoke(ctx, PolicyService_SetEnforcement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *policyServiceClient) SetPass(ctx context.Context, in *SetPassRequest, opts ...grpc.CallOption) (*SetPassResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPassResponse)
+	err := c.cc.Invoke(ctx, PolicyService_SetPass_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PolicyServiceServer is the server API for PolicyService service.
 // All implementations must embed UnimplementedPolicyServiceServer
 // for forward compatibility.
@@ -92,6 +131,12 @@ type PolicyServiceServer interface {
 	ApplyPolicy(context.Context, *ApplyPolicyRequest) (*ApplyPolicyResponse, error)
 	// ExplainTarget shows the numbers that hold for a target and where each comes from.
 	ExplainTarget(context.Context, *ExplainTargetRequest) (*ExplainTargetResponse, error)
+	// GetEnforcement reads which rules refuse and which are only observed.
+	GetEnforcement(context.Context, *GetEnforcementRequest) (*GetEnforcementResponse, error)
+	// SetEnforcement switches targets between observing and refusing, over what policy says. It raises the epoch.
+	SetEnforcement(context.Context, *SetEnforcementRequest) (*SetEnforcementResponse, error)
+	// SetPass lets everything pass for a while and keeps recording, or ends that (break glass). It raises the epoch.
+	SetPass(context.Context, *SetPassRequest) (*SetPassResponse, error)
 	mustEmbedUnimplementedPolicyServiceServer()
 }
 
@@ -110,6 +155,15 @@ func (UnimplementedPolicyServiceServer) ApplyPolicy(context.Context, *ApplyPolic
 }
 func (UnimplementedPolicyServiceServer) ExplainTarget(context.Context, *ExplainTargetRequest) (*ExplainTargetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainTarget not implemented")
+}
+func (UnimplementedPolicyServiceServer) GetEnforcement(context.Context, *GetEnforcementRequest) (*GetEnforcementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEnforcement not implemented")
+}
+func (UnimplementedPolicyServiceServer) SetEnforcement(context.Context, *SetEnforcementRequest) (*SetEnforcementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetEnforcement not implemented")
+}
+func (UnimplementedPolicyServiceServer) SetPass(context.Context, *SetPassRequest) (*SetPassResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPass not implemented")
 }
 func (UnimplementedPolicyServiceServer) mustEmbedUnimplementedPolicyServiceServer() {}
 func (UnimplementedPolicyServiceServer) testEmbeddedByValue()                       {}
@@ -186,6 +240,60 @@ func _PolicyService_ExplainTarget_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PolicyService_GetEnforcement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEnforcementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).GetEnforcement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_GetEnforcement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).GetEnforcement(ctx, req.(*GetEnforcementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PolicyService_SetEnforcement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetEnforcementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).SetEnforcement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_SetEnforcement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).SetEnforcement(ctx, req.(*SetEnforcementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PolicyService_SetPass_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPassRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServiceServer).SetPass(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PolicyService_SetPass_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServiceServer).SetPass(ctx, req.(*SetPassRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PolicyService_ServiceDesc is the grpc.ServiceDesc for PolicyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -204,6 +312,18 @@ var PolicyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExplainTarget",
 			Handler:    _PolicyService_ExplainTarget_Handler,
+		},
+		{
+			MethodName: "GetEnforcement",
+			Handler:    _PolicyService_GetEnforcement_Handler,
+		},
+		{
+			MethodName: "SetEnforcement",
+			Handler:    _PolicyService_SetEnforcement_Handler,
+		},
+		{
+			MethodName: "SetPass",
+			Handler:    _PolicyService_SetPass_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -552,8 +552,10 @@ type Target struct {
 	HeldReporters []*HeldReporter `protobuf:"bytes,19,rep,name=held_reporters,json=heldReporters,proto3" json:"held_reporters,omitempty"`
 	// The newest changes of state, oldest first, at most 20.
 	LastTransitions []*TargetTransition `protobuf:"bytes,20,rep,name=last_transitions,json=lastTransitions,proto3" json:"last_transitions,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The rules that are computed and refuse nothing: "breaker", "budget", "limit", "retry". Empty: all are enforced.
+	Observed      []string `protobuf:"bytes,21,rep,name=observed,proto3" json:"observed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Target) Reset() {
@@ -726,6 +728,13 @@ func (x *Target) GetLastTransitions() []*TargetTransition {
 	return nil
 }
 
+func (x *Target) GetObserved() []string {
+	if x != nil {
+		return x.Observed
+	}
+	return nil
+}
+
 var File_resilience_v1_target_proto protoreflect.FileDescriptor
 
 const file_resilience_v1_target_proto_rawDesc = "" +
@@ -765,7 +774,7 @@ const file_resilience_v1_target_proto_rawDesc = "" +
 	"generation\x121\n" +
 	"\x05cause\x18\x05 \x01(\x0e2\x1b.resilience.v1.BreakerCauseR\x05cause\x12\x14\n" +
 	"\x05actor\x18\x06 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"\xfd\a\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"\x99\b\n" +
 	"\x06Target\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12%\n" +
 	"\x0ecredential_ref\x18\x02 \x01(\tR\rcredentialRef\x12D\n" +
@@ -790,7 +799,8 @@ const file_resilience_v1_target_proto_rawDesc = "" +
 	"\x05slots\x18\x11 \x01(\v2\x1a.resilience.v1.TargetSlotsR\x05slots\x12,\n" +
 	"\x12retry_tokens_milli\x18\x12 \x01(\x03R\x10retryTokensMilli\x12B\n" +
 	"\x0eheld_reporters\x18\x13 \x03(\v2\x1b.resilience.v1.HeldReporterR\rheldReporters\x12J\n" +
-	"\x10last_transitions\x18\x14 \x03(\v2\x1f.resilience.v1.TargetTransitionR\x0flastTransitionsBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
+	"\x10last_transitions\x18\x14 \x03(\v2\x1f.resilience.v1.TargetTransitionR\x0flastTransitions\x12\x1a\n" +
+	"\bobserved\x18\x15 \x03(\tR\bobservedBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
 
 var (
 	file_resilience_v1_target_proto_rawDescOnce sync.Once

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -501,11 +502,148 @@ func (x *SetBreakerResponse) GetTarget() *Target {
 	return nil
 }
 
+// ListTransitionsRequest names a target.
+type ListTransitionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The target's name. Required.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// The credential, if policy keeps the target apart by it. Empty: the target as a whole.
+	CredentialRef string `protobuf:"bytes,2,opt,name=credential_ref,json=credentialRef,proto3" json:"credential_ref,omitempty"`
+	// 1 to 1000. 0: 50.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before. Empty: the first page.
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// At or after this time. Absent: no bound.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTransitionsRequest) Reset() {
+	*x = ListTransitionsRequest{}
+	mi := &file_resilience_v1_target_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTransitionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTransitionsRequest) ProtoMessage() {}
+
+func (x *ListTransitionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_target_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTransitionsRequest.ProtoReflect.Descriptor instead.
+func (*ListTransitionsRequest) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_target_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListTransitionsRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ListTransitionsRequest) GetCredentialRef() string {
+	if x != nil {
+		return x.CredentialRef
+	}
+	return ""
+}
+
+func (x *ListTransitionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTransitionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListTransitionsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// ListTransitionsResponse is a page of transitions.
+type ListTransitionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The transitions, newest first.
+	Transitions []*TargetTransition `protobuf:"bytes,1,rep,name=transitions,proto3" json:"transitions,omitempty"`
+	// Asks for the next page. Empty: this was the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTransitionsResponse) Reset() {
+	*x = ListTransitionsResponse{}
+	mi := &file_resilience_v1_target_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTransitionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTransitionsResponse) ProtoMessage() {}
+
+func (x *ListTransitionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_resilience_v1_target_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTransitionsResponse.ProtoReflect.Descriptor instead.
+func (*ListTransitionsResponse) Descriptor() ([]byte, []int) {
+	return file_resilience_v1_target_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListTransitionsResponse) GetTransitions() []*TargetTransition {
+	if x != nil {
+		return x.Transitions
+	}
+	return nil
+}
+
+func (x *ListTransitionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_resilience_v1_target_service_proto protoreflect.FileDescriptor
 
 const file_resilience_v1_target_service_proto_rawDesc = "" +
 	"\n" +
-	"\"resilience/v1/target_service.proto\x12\rresilience.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bresilience/v1/breaker.proto\x1a\x1aresilience/v1/target.proto\"\xa2\x01\n" +
+	"\"resilience/v1/target_service.proto\x12\rresilience.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bresilience/v1/breaker.proto\x1a\x1aresilience/v1/target.proto\"\xa2\x01\n" +
 	"\x12ListTargetsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -535,13 +673,24 @@ const file_resilience_v1_target_service_proto_rawDesc = "" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05actor\x18\a \x01(\tR\x05actor\"C\n" +
 	"\x12SetBreakerResponse\x12-\n" +
-	"\x06target\x18\x01 \x01(\v2\x15.resilience.v1.TargetR\x06target2\xe3\x02\n" +
+	"\x06target\x18\x01 \x01(\v2\x15.resilience.v1.TargetR\x06target\"\xc5\x01\n" +
+	"\x16ListTransitionsRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12%\n" +
+	"\x0ecredential_ref\x18\x02 \x01(\tR\rcredentialRef\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x84\x01\n" +
+	"\x17ListTransitionsResponse\x12A\n" +
+	"\vtransitions\x18\x01 \x03(\v2\x1f.resilience.v1.TargetTransitionR\vtransitions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc5\x03\n" +
 	"\rTargetService\x12T\n" +
 	"\vListTargets\x12!.resilience.v1.ListTargetsRequest\x1a\".resilience.v1.ListTargetsResponse\x12N\n" +
 	"\tGetTarget\x12\x1f.resilience.v1.GetTargetRequest\x1a .resilience.v1.GetTargetResponse\x12Y\n" +
 	"\fWatchTargets\x12\".resilience.v1.WatchTargetsRequest\x1a#.resilience.v1.WatchTargetsResponse0\x01\x12Q\n" +
 	"\n" +
-	"SetBreaker\x12 .resilience.v1.SetBreakerRequest\x1a!.resilience.v1.SetBreakerResponseBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
+	"SetBreaker\x12 .resilience.v1.SetBreakerRequest\x1a!.resilience.v1.SetBreakerResponse\x12`\n" +
+	"\x0fListTransitions\x12%.resilience.v1.ListTransitionsRequest\x1a&.resilience.v1.ListTransitionsResponseBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
 
 var (
 	file_resilience_v1_target_service_proto_rawDescOnce sync.Once
@@ -555,42 +704,50 @@ func file_resilience_v1_target_service_proto_rawDescGZIP() []byte {
 	return file_resilience_v1_target_service_proto_rawDescData
 }
 
-var file_resilience_v1_target_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_resilience_v1_target_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_resilience_v1_target_service_proto_goTypes = []any{
-	(*ListTargetsRequest)(nil),   // 0: resilience.v1.ListTargetsRequest
-	(*ListTargetsResponse)(nil),  // 1: resilience.v1.ListTargetsResponse
-	(*GetTargetRequest)(nil),     // 2: resilience.v1.GetTargetRequest
-	(*GetTargetResponse)(nil),    // 3: resilience.v1.GetTargetResponse
-	(*WatchTargetsRequest)(nil),  // 4: resilience.v1.WatchTargetsRequest
-	(*WatchTargetsResponse)(nil), // 5: resilience.v1.WatchTargetsResponse
-	(*SetBreakerRequest)(nil),    // 6: resilience.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),   // 7: resilience.v1.SetBreakerResponse
-	(BreakerState)(0),            // 8: resilience.v1.BreakerState
-	(*Target)(nil),               // 9: resilience.v1.Target
-	(BreakerMode)(0),             // 10: resilience.v1.BreakerMode
-	(*durationpb.Duration)(nil),  // 11: google.protobuf.Duration
+	(*ListTargetsRequest)(nil),      // 0: resilience.v1.ListTargetsRequest
+	(*ListTargetsResponse)(nil),     // 1: resilience.v1.ListTargetsResponse
+	(*GetTargetRequest)(nil),        // 2: resilience.v1.GetTargetRequest
+	(*GetTargetResponse)(nil),       // 3: resilience.v1.GetTargetResponse
+	(*WatchTargetsRequest)(nil),     // 4: resilience.v1.WatchTargetsRequest
+	(*WatchTargetsResponse)(nil),    // 5: resilience.v1.WatchTargetsResponse
+	(*SetBreakerRequest)(nil),       // 6: resilience.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),      // 7: resilience.v1.SetBreakerResponse
+	(*ListTransitionsRequest)(nil),  // 8: resilience.v1.ListTransitionsRequest
+	(*ListTransitionsResponse)(nil), // 9: resilience.v1.ListTransitionsResponse
+	(BreakerState)(0),               // 10: resilience.v1.BreakerState
+	(*Target)(nil),                  // 11: resilience.v1.Target
+	(BreakerMode)(0),                // 12: resilience.v1.BreakerMode
+	(*durationpb.Duration)(nil),     // 13: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
+	(*TargetTransition)(nil),        // 15: resilience.v1.TargetTransition
 }
 var file_resilience_v1_target_service_proto_depIdxs = []int32{
-	8,  // 0: resilience.v1.ListTargetsRequest.states:type_name -> resilience.v1.BreakerState
-	9,  // 1: resilience.v1.ListTargetsResponse.targets:type_name -> resilience.v1.Target
-	9,  // 2: resilience.v1.GetTargetResponse.target:type_name -> resilience.v1.Target
-	9,  // 3: resilience.v1.WatchTargetsResponse.targets:type_name -> resilience.v1.Target
-	10, // 4: resilience.v1.SetBreakerRequest.mode:type_name -> resilience.v1.BreakerMode
-	11, // 5: resilience.v1.SetBreakerRequest.ttl:type_name -> google.protobuf.Duration
-	9,  // 6: resilience.v1.SetBreakerResponse.target:type_name -> resilience.v1.Target
-	0,  // 7: resilience.v1.TargetService.ListTargets:input_type -> resilience.v1.ListTargetsRequest
-	2,  // 8: resilience.v1.TargetService.GetTarget:input_type -> resilience.v1.GetTargetRequest
-	4,  // 9: resilience.v1.TargetService.WatchTargets:input_type -> resilience.v1.WatchTargetsRequest
-	6,  // 10: resilience.v1.TargetService.SetBreaker:input_type -> resilience.v1.SetBreakerRequest
-	1,  // 11: resilience.v1.TargetService.ListTargets:output_type -> resilience.v1.ListTargetsResponse
-	3,  // 12: resilience.v1.TargetService.GetTarget:output_type -> resilience.v1.GetTargetResponse
-	5,  // 13: resilience.v1.TargetService.WatchTargets:output_type -> resilience.v1.WatchTargetsResponse
-	7,  // 14: resilience.v1.TargetService.SetBreaker:output_type -> resilience.v1.SetBreakerResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	10, // 0: resilience.v1.ListTargetsRequest.states:type_name -> resilience.v1.BreakerState
+	11, // 1: resilience.v1.ListTargetsResponse.targets:type_name -> resilience.v1.Target
+	11, // 2: resilience.v1.GetTargetResponse.target:type_name -> resilience.v1.Target
+	11, // 3: resilience.v1.WatchTargetsResponse.targets:type_name -> resilience.v1.Target
+	12, // 4: resilience.v1.SetBreakerRequest.mode:type_name -> resilience.v1.BreakerMode
+	13, // 5: resilience.v1.SetBreakerRequest.ttl:type_name -> google.protobuf.Duration
+	11, // 6: resilience.v1.SetBreakerResponse.target:type_name -> resilience.v1.Target
+	14, // 7: resilience.v1.ListTransitionsRequest.since:type_name -> google.protobuf.Timestamp
+	15, // 8: resilience.v1.ListTransitionsResponse.transitions:type_name -> resilience.v1.TargetTransition
+	0,  // 9: resilience.v1.TargetService.ListTargets:input_type -> resilience.v1.ListTargetsRequest
+	2,  // 10: resilience.v1.TargetService.GetTarget:input_type -> resilience.v1.GetTargetRequest
+	4,  // 11: resilience.v1.TargetService.WatchTargets:input_type -> resilience.v1.WatchTargetsRequest
+	6,  // 12: resilience.v1.TargetService.SetBreaker:input_type -> resilience.v1.SetBreakerRequest
+	8,  // 13: resilience.v1.TargetService.ListTransitions:input_type -> resilience.v1.ListTransitionsRequest
+	1,  // 14: resilience.v1.TargetService.ListTargets:output_type -> resilience.v1.ListTargetsResponse
+	3,  // 15: resilience.v1.TargetService.GetTarget:output_type -> resilience.v1.GetTargetResponse
+	5,  // 16: resilience.v1.TargetService.WatchTargets:output_type -> resilience.v1.WatchTargetsResponse
+	7,  // 17: resilience.v1.TargetService.SetBreaker:output_type -> resilience.v1.SetBreakerResponse
+	9,  // 18: resilience.v1.TargetService.ListTransitions:output_type -> resilience.v1.ListTransitionsResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_resilience_v1_target_service_proto_init() }
@@ -606,7 +763,7 @@ func file_resilience_v1_target_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_resilience_v1_target_service_proto_rawDesc), len(file_resilience_v1_target_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

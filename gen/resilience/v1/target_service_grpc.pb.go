@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TargetService_ListTargets_FullMethodName  = "/resilience.v1.TargetService/ListTargets"
-	TargetService_GetTarget_FullMethodName    = "/resilience.v1.TargetService/GetTarget"
-	TargetService_WatchTargets_FullMethodName = "/resilience.v1.TargetService/WatchTargets"
-	TargetService_SetBreaker_FullMethodName   = "/resilience.v1.TargetService/SetBreaker"
+	TargetService_ListTargets_FullMethodName     = "/resilience.v1.TargetService/ListTargets"
+	TargetService_GetTarget_FullMethodName       = "/resilience.v1.TargetService/GetTarget"
+	TargetService_WatchTargets_FullMethodName    = "/resilience.v1.TargetService/WatchTargets"
+	TargetService_SetBreaker_FullMethodName      = "/resilience.v1.TargetService/SetBreaker"
+	TargetService_ListTransitions_FullMethodName = "/resilience.v1.TargetService/ListTransitions"
 )
 
 // TargetServiceClient is the client API for TargetService service.
@@ -42,6 +43,8 @@ type TargetServiceClient interface {
 	WatchTargets(ctx context.Context, in *WatchTargetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTargetsResponse], error)
 	// SetBreaker holds a target's breaker, or gives it back to the rules. The generation grows.
 	SetBreaker(ctx context.Context, in *SetBreakerRequest, opts ...grpc.CallOption) (*SetBreakerResponse, error)
+	// ListTransitions reads a target's breaker history of the last 30 days, newest first.
+	ListTransitions(ctx context.Context, in *ListTransitionsRequest, opts ...grpc.CallOption) (*ListTransitionsResponse, error)
 }
 
 type targetServiceClient struct {
@@ -101,6 +104,16 @@ func (c *targetServiceClient) SetBreaker(ctx context.Context, in *SetBreakerRequ
 	return out, nil
 }
 
+func (c *targetServiceClient) ListTransitions(ctx context.Context, in *ListTransitionsRequest, opts ...grpc.CallOption) (*ListTransitionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTransitionsResponse)
+	err := c.cc.Invoke(ctx, TargetService_ListTransitions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TargetServiceServer is the server API for TargetService service.
 // All implementations must embed UnimplementedTargetServiceServer
 // for forward compatibility.
@@ -116,6 +129,8 @@ type TargetServiceServer interface {
 	WatchTargets(*WatchTargetsRequest, grpc.ServerStreamingServer[WatchTargetsResponse]) error
 	// SetBreaker holds a target's breaker, or gives it back to the rules. The generation grows.
 	SetBreaker(context.Context, *SetBreakerRequest) (*SetBreakerResponse, error)
+	// ListTransitions reads a target's breaker history of the last 30 days, newest first.
+	ListTransitions(context.Context, *ListTransitionsRequest) (*ListTransitionsResponse, error)
 	mustEmbedUnimplementedTargetServiceServer()
 }
 
@@ -137,6 +152,9 @@ func (UnimplementedTargetServiceServer) WatchTargets(*WatchTargetsRequest, grpc.
 }
 func (UnimplementedTargetServiceServer) SetBreaker(context.Context, *SetBreakerRequest) (*SetBreakerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetBreaker not implemented")
+}
+func (UnimplementedTargetServiceServer) ListTransitions(context.Context, *ListTransitionsRequest) (*ListTransitionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTransitions not implemented")
 }
 func (UnimplementedTargetServiceServer) mustEmbedUnimplementedTargetServiceServer() {}
 func (UnimplementedTargetServiceServer) testEmbeddedByValue()                       {}
@@ -224,6 +242,24 @@ func _TargetService_SetBreaker_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TargetService_ListTransitions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTransitionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).ListTransitions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_ListTransitions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).ListTransitions(ctx, req.(*ListTransitionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TargetService_ServiceDesc is the grpc.ServiceDesc for TargetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -242,6 +278,10 @@ var TargetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetBreaker",
 			Handler:    _TargetService_SetBreaker_Handler,
+		},
+		{
+			MethodName: "ListTransitions",
+			Handler:    _TargetService_ListTransitions_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

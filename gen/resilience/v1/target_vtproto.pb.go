@@ -458,6 +458,17 @@ func (m *Target) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Observed) > 0 {
+		for iNdEx := len(m.Observed) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Observed[iNdEx])
+			copy(dAtA[i:], m.Observed[iNdEx])
+			i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Observed[iNdEx])))
+			i--
+			dAtA[i] = 0x1
+			i--
+			dAtA[i] = 0xaa
+		}
+	}
 	if len(m.LastTransitions) > 0 {
 		for iNdEx := len(m.LastTransitions) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.LastTransitions[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -867,6 +878,12 @@ func (m *Target) SizeVT() (n int) {
 	if len(m.LastTransitions) > 0 {
 		for _, e := range m.LastTransitions {
 			l = e.SizeVT()
+			n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+		}
+	}
+	if len(m.Observed) > 0 {
+		for _, s := range m.Observed {
+			l = len(s)
 			n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
 	}
@@ -2519,6 +2536,38 @@ func (m *Target) UnmarshalVT(dAtA []byte) error {
 			if err := m.LastTransitions[len(m.LastTransitions)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 21:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Observed", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Observed = append(m.Observed, string(dAtA[iNdEx:postIndex]))
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
