@@ -326,3 +326,19 @@ func FuzzIDs(f *testing.F) {
 		_, _ = e.ExplainDecision(t.Context(), "n", decision)
 	})
 }
+
+// TestALockedOperationStaysLocked: a payment whose outcome nobody knows is not
+// made again because a day has passed.
+func TestALockedOperationStaysLocked(t *testing.T) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+		mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: "lost"})
+		g := mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: "timeout"}).Grant
+		mustReport(t, e, g.PermitID, classify.Signal{Outcome: classify.OutcomeFailure, Exception: "timeout"})
+		time.Sleep(7 * 24 * time.Hour)
+		for _, op := range []string{"lost", "timeout"} {
+			if r := mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: op}); r.Reason != admit.OutcomeUnknown {
+				t.Errorf("%s, after a week: %v %v", op, r.Decision, r.Reason)
+			}
+		}
+	})
+}
