@@ -14,7 +14,6 @@ import (
 
 // heartbeat is the command of one Heartbeat.
 type heartbeat struct {
-	engine *Engine
 	ns     string
 	claims *claims
 	path   []string
@@ -31,7 +30,7 @@ func (e *Engine) Heartbeat(ctx context.Context, ns, permitID string, fence uint6
 	if err != nil {
 		return nil, err
 	}
-	h := &heartbeat{engine: e, ns: ns, claims: c}
+	h := &heartbeat{ns: ns, claims: c}
 	if c.Run != "" {
 		if h.path, err = e.path(ctx, ns, c.Run); err != nil {
 			return nil, err
@@ -59,7 +58,7 @@ func (h *heartbeat) apply(t *txn) error {
 	}
 	p := *op.Permit
 	expires := max(min(t.now.Add(p.Lease), p.HoldUntil), p.Expires)
-	cfg := h.engine.policies.Load().of(h.ns).Target(p.Target)
+	cfg := t.cmd.policies.of(h.ns).Target(p.Target)
 	runs := t.derivedRuns(h.runs, len(h.path), nil)
 	if expires != p.Expires {
 		own := t.heldLevel(cfg, &p)

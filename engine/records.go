@@ -26,7 +26,7 @@ type (
 // stores that keep bytes.
 func Kinds() map[statestore.Kind]func() statestore.Record {
 	return map[statestore.Kind]func() statestore.Record{
-		statestore.KindMeta:       func() statestore.Record { return &Secret{} },
+		statestore.KindMeta:       func() statestore.Record { return &Meta{} },
 		statestore.KindClock:      func() statestore.Record { return &Clock{} },
 		statestore.KindRun:        func() statestore.Record { return &budget.Run{} },
 		statestore.KindTarget:     func() statestore.Record { return &target.Control{} },

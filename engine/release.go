@@ -15,7 +15,6 @@ import (
 // release is the command of one Release. It finds the permit by the operation,
 // because the answer that named it may have been lost.
 type release struct {
-	engine    *Engine
 	req       *ReleaseRequest
 	operation string
 	fence     uint64 // 0: the permit of the Acquire's request id
@@ -32,7 +31,7 @@ func (e *Engine) Release(ctx context.Context, req *ReleaseRequest) (*ReleaseResu
 }
 
 func (e *Engine) release(ctx context.Context, req *ReleaseRequest, onlyFresh bool) (*ReleaseResult, error) {
-	r := &release{engine: e, req: req, onlyFresh: onlyFresh, operation: req.OperationID}
+	r := &release{req: req, onlyFresh: onlyFresh, operation: req.OperationID}
 	if req.PermitID != "" {
 		c, err := e.claimsFor(req.Namespace, req.PermitID, req.Fence)
 		if err != nil {
@@ -69,7 +68,7 @@ func (r *release) apply(t *txn) error {
 	if op.Detail != nil {
 		path = op.Detail.RunPath
 	}
-	own := t.heldLevel(r.engine.policies.Load().of(r.req.Namespace).Target(p.Target), p)
+	own := t.heldLevel(t.cmd.policies.of(r.req.Namespace).Target(p.Target), p)
 	root := 0
 	for i, run := range path {
 		if h, _ := t.want(runKey(r.req.Namespace, run), statestore.Write, uint8(i)); i == 0 {
