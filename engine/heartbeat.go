@@ -65,7 +65,9 @@ func (h *heartbeat) apply(t *txn) error {
 		if t.missing {
 			return errNeed
 		}
-		h.renewHold(t, &own, &p, expires)
+		if !h.renewHold(t, &own, &p, expires) {
+			return errNeed
+		}
 		from := p.Account
 		p.Expires, p.Account = expires, account(cfg, expires)
 		for i, run := range runs {
@@ -86,17 +88,18 @@ func (h *heartbeat) apply(t *txn) error {
 	return nil
 }
 
-// renewHold moves the end of the slot or probe that the permit holds.
-func (h *heartbeat) renewHold(t *txn, own *levelKeys, p *operation.Permit, expires instant) {
+// renewHold moves the end of the slot or probe that the permit holds; false if
+// that takes more records.
+func (h *heartbeat) renewHold(t *txn, own *levelKeys, p *operation.Permit, expires instant) bool {
 	if !p.Slot && !p.Probe {
-		return
+		return true
 	}
 	c := t.control(own)
 	c.Slots, _ = limit.Renew(c.Slots, h.claims.Operation, p.Fence, expires)
 	if c.Breaker.HasProbe(h.claims.Operation, p.Fence) {
 		c.Breaker = c.Breaker.RenewProbe(h.claims.Operation, p.Fence, expires)
 	}
-	t.put(own.control, c.Stamp(own.config, t.now))
+	return t.putControl(own, c, t.turned(own))
 }
 
 // runReason names why a run grants nothing any more.

@@ -116,10 +116,9 @@ func releasePermit(t *txn, ns string, b *returned, done func(target.Control)) er
 	if slots, held := limit.Without(c.Slots, b.name, b.permit.Fence); held || c.Breaker.HasProbe(b.name, b.permit.Fence) {
 		c.Slots = slots
 		c.Breaker = c.Breaker.FreeProbe(b.name, b.permit.Fence, t.now)
-		if _, ok := t.want(controlKey(ns, b.own.config, b.permit.Credential), statestore.Write, 0); !ok {
+		if !t.putControl(&b.own, c, t.turned(&b.own)) {
 			return errNeed
 		}
-		t.put(b.own.control, c.Stamp(b.own.config, t.now))
 		t.durable = true
 	}
 	for i, run := range t.derivedRuns(b.runs, b.depth, nil) {

@@ -32,17 +32,14 @@ func (e *Engine) target(ctx context.Context, ns string, cfg *target.Config, cred
 	if stored == nil {
 		stored = &target.Control{}
 	}
-	past, _, err := get[History](ctx, e, statestore.Key{
-		Kind: statestore.KindTransition, Namespace: ns, Name: controlKey(ns, cfg, credential).Name,
-	})
+	past, _, err := get[History](ctx, e, historyKey(controlKey(ns, cfg, credential)))
 	if err != nil {
 		return nil, err
 	}
 	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now}
 	var made []breaker.Transition
 	v.Control, made = stored.Derive(cfg, now)
-	v.Transitions = past.with(made).Transitions
-	slices.Reverse(v.Transitions)
+	v.Transitions = past.newest(made)
 	v.Cooldown = v.Control.Cooldown
 	if shared, ok := cooldownKey(ns, cfg); ok {
 		common, _, err := get[target.Control](ctx, e, shared)
@@ -196,10 +193,9 @@ func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*Targe
 			}
 			c.Breaker, made = c.Breaker.Force(req.Mode, until, req.Actor, req.Reason, t.now)
 		}
-		if !t.history(t.cmd.wants[own.control].key, req.Target, []transition{*made}) {
+		if !t.putControl(&own, c, append(t.turned(&own), *made)) {
 			return nil, errNeed
 		}
-		t.put(own.control, c.Stamp(own.config, t.now))
 		t.durable = true
 		return &done{}, nil
 	}
