@@ -116,7 +116,7 @@ func (c *command) alone() []*statestore.Entry {
 	for i, w := range c.wants {
 		c.own[i] = statestore.Entry{Key: w.key, Mode: w.mode, Depth: w.depth}
 		c.entries = append(c.entries, &c.own[i])
-		if w.key == epochKey() {
+		if w.key.Kind == statestore.KindMeta && w.key == epochKey() {
 			c.mark = &c.own[i]
 		}
 	}
