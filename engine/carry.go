@@ -268,7 +268,7 @@ func (r *report) finishWith(t *txn, op *operation.Operation, c *target.Control, 
 
 // released gives a permit back as if it had never been granted.
 func (r *report) released(t *txn, op *operation.Operation) error {
-	return releasePermit(t, r.req.Namespace, &returned{
+	return releasePermit(t, &returned{
 		op: r.op, runs: r.runs, depth: len(r.path), own: r.own, operation: op, permit: r.permit, newest: r.newest,
 		name: r.claims.Operation, hash: r.req.Hash,
 	}, func(c target.Control) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,9 +293,7 @@ func putAs(t *testing.T, s statestore.Store, ns, text string) {
 		entries[0].Put(&Meta{Epoch: old.Epoch + 1, File: old.File})
 		changed := map[string]uint64{}
 		if index, ok := entries[1].Record().(*Meta); ok {
-			for k, v := range index.Changed {
-				changed[k] = v
-			}
+			maps.Copy(changed, index.Changed)
 		}
 		changed[ns] = old.Epoch + 1
 		entries[1].Put(&Meta{Changed: changed})

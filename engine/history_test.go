@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,9 +40,9 @@ func inStoreBubble(t *testing.T, c engine.Config, body func(*testing.T, *engine.
 	})
 }
 
-// flap changes a breaker n times by hand, a minute apart, and returns what its
+// flap changes the breaker of x n times by hand, a minute apart, and returns what its
 // history is to have, newest first, without generations.
-func flap(t *testing.T, e *engine.Engine, target string, n int) []breaker.Transition {
+func flap(t *testing.T, e *engine.Engine, n int) []breaker.Transition {
 	t.Helper()
 	var made []breaker.Transition
 	phase := breaker.Closed
@@ -50,7 +51,7 @@ func flap(t *testing.T, e *engine.Engine, target string, n int) []breaker.Transi
 		if phase == breaker.ForcedOpen {
 			next = breaker.Closed
 		}
-		req := &engine.SetBreakerRequest{Namespace: "n", Target: target, Mode: next, Actor: "me", Reason: fmt.Sprint(i)}
+		req := &engine.SetBreakerRequest{Namespace: "n", Target: "x", Mode: next, Actor: "me", Reason: strconv.Itoa(i)}
 		v, err := e.SetBreaker(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
@@ -91,9 +92,9 @@ func sameTurns(got, want []breaker.Transition) bool {
 // first, up to the bound.
 func TestHistoryIsWhole(t *testing.T) {
 	for _, n := range []int{0, 1, 19, 20, 39, 40, 41, 100, engine.MaxTransitions + 65} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			inBubble(t, "", func(t *testing.T, e *engine.Engine) {
-				want := flap(t, e, "x", n)
+				want := flap(t, e, n)
 				want = want[:min(n, engine.MaxTransitions)]
 				for _, size := range []int{0, 1000, 7} {
 					if got := history(t, e, engine.TransitionsQuery{Target: "x", PageSize: size}); !sameTurns(got, want) {
@@ -125,7 +126,7 @@ func TestHistoryIsWhole(t *testing.T) {
 // more are made meanwhile.
 func TestHistoryWhileItGrows(t *testing.T) {
 	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
-		want := flap(t, e, "x", 90)
+		want := flap(t, e, 90)
 		q := &engine.TransitionsQuery{Namespace: "n", Target: "x", PageSize: 9}
 		var got []breaker.Transition
 		for {
@@ -137,7 +138,7 @@ func TestHistoryWhileItGrows(t *testing.T) {
 			if q.PageToken = page.Next; q.PageToken == "" {
 				break
 			}
-			flap(t, e, "x", 2)
+			flap(t, e, 2)
 		}
 		if !sameTurns(got, want) {
 			t.Errorf("%d transitions, want the %d from before", len(got), len(want))
@@ -147,7 +148,7 @@ func TestHistoryWhileItGrows(t *testing.T) {
 
 func TestHistoryRefusesOtherTokens(t *testing.T) {
 	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
-		flap(t, e, "x", 3)
+		flap(t, e, 3)
 		page, err := e.ListTransitions(t.Context(), &engine.TransitionsQuery{Namespace: "n", Target: "x", PageSize: 1})
 		if err != nil || page.Next == "" {
 			t.Fatalf("%+v, %v", page, err)

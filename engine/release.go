@@ -78,7 +78,7 @@ func (r *release) apply(t *txn) error {
 	if t.missing {
 		return errNeed
 	}
-	return releasePermit(t, r.req.Namespace, &returned{
+	return releasePermit(t, &returned{
 		op: r.op, runs: root, depth: len(path), own: own, operation: op, permit: p, newest: true, name: r.operation,
 	}, func(target.Control) {
 		r.result.Released = true
@@ -111,7 +111,7 @@ type returned struct {
 }
 
 // releasePermit undoes a grant: slot or probe, reservation, attempt.
-func releasePermit(t *txn, ns string, b *returned, done func(target.Control)) error {
+func releasePermit(t *txn, b *returned, done func(target.Control)) error {
 	c := t.control(&b.own)
 	if slots, held := limit.Without(c.Slots, b.name, b.permit.Fence); held || c.Breaker.HasProbe(b.name, b.permit.Fence) {
 		c.Slots = slots

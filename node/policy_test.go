@@ -54,13 +54,14 @@ type reloading struct {
 	log  *logged
 }
 
-// withPolicyFile runs a test with a node whose policy file can be changed.
-func withPolicyFile(t *testing.T, text string, body func(t *testing.T, r *reloading)) {
+// withPolicyFile runs a test with a node whose policy file, openPolicy, can be
+// changed.
+func withPolicyFile(t *testing.T, body func(t *testing.T, r *reloading)) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	synctest.Test(t, func(t *testing.T) {
 		r := &reloading{file: file, log: &logged{}}
-		r.write(t, text)
+		r.write(t, openPolicy)
 		r.served = serve(t, Config{Store: "memory", PolicyFile: file, Logger: slog.New(slog.NewTextHandler(r.log, nil))})
 		body(t, r)
 		if err := r.end(t); err != nil {
@@ -86,11 +87,20 @@ func (r *reloading) decided(ctx context.Context, t *testing.T) pb.Decision {
 	return resp.GetDecision()
 }
 
+func closed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
 // a change is looked into after at most two rounds, with the time to settle.
 const soon = 2*pollEvery + (settleTries+1)*settleFor
 
 func TestPolicyFileIsWatched(t *testing.T) {
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
 		at := r.node.PolicyStatus()
 		if at.Epoch != 1 || at.File != r.file || !at.LastSuccess || at.LoadedAt.IsZero() || !at.LastReload.IsZero() {
 			t.Errorf("at the start: %+v", at)
@@ -116,7 +126,7 @@ func TestPolicyFileIsWatched(t *testing.T) {
 // TestBadPolicyFile: a file with a fault changes nothing but the status; the
 // log says so once for each fault, and once that it is over.
 func TestBadPolicyFile(t *testing.T) {
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
 		for _, bad := range []struct{ text, says string }{
 			{badPolicy, "policy.yaml:3:1"},
 			{"version: 1\ntargets: [{match: x, cooldown: soon}]\n", "policy.yaml:2:"},
@@ -151,7 +161,7 @@ func TestBadPolicyFile(t *testing.T) {
 // TestPolicyFileGoesAway: without its file a node goes on, says so, and takes
 // the file when it is back, whatever stood there meanwhile.
 func TestPolicyFileGoesAway(t *testing.T) {
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
 		if err := os.Remove(r.file); err != nil {
 			t.Fatal(err)
 		}
@@ -186,20 +196,20 @@ func TestPolicyFileIsSwapped(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links need a right there that users do not have")
 	}
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
 		dir := filepath.Dir(r.file)
 		for i, text := range []string{closedPolicy, openPolicy, closedPolicy} {
-			real, link := filepath.Join(dir, fmt.Sprint("data", i)), filepath.Join(dir, "next")
-			if err := os.WriteFile(real, []byte(text), 0o600); err != nil {
+			fresh, link := filepath.Join(dir, fmt.Sprint("data", i)), filepath.Join(dir, "next")
+			if err := os.WriteFile(fresh, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if i < 2 {
-				if err := os.Symlink(real, link); err != nil {
+				if err := os.Symlink(fresh, link); err != nil {
 					t.Fatal(err)
 				}
-				real = link
+				fresh = link
 			}
-			if err := os.Rename(real, r.file); err != nil {
+			if err := os.Rename(fresh, r.file); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(soon)
@@ -220,12 +230,12 @@ func TestPolicyFileIsSwapped(t *testing.T) {
 func TestPolicyUnderLoad(t *testing.T) {
 	const half = "version: 1\nunknown_targets: deny\n"
 	whole := half + "targets: [{match: x, preset: llm}]\n"
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
-		ctx, stop := context.WithCancel(t.Context())
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
+		done := make(chan struct{})
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				for ctx.Err() == nil {
+				for !closed(done) {
 					if d := r.decided(t.Context(), t); d != pb.Decision_DECISION_GRANTED {
 						t.Errorf("a caller got %v", d)
 						return
@@ -257,7 +267,7 @@ func TestPolicyUnderLoad(t *testing.T) {
 			}
 			time.Sleep(pollEvery + time.Duration(i)*97*time.Millisecond)
 		}
-		stop()
+		close(done)
 		wg.Wait()
 		r.write(t, half)
 		time.Sleep(soon)
@@ -271,7 +281,7 @@ func TestPolicyUnderLoad(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
 		if err := r.node.Reload(t.Context()); err != nil || r.node.PolicyStatus().Epoch != 1 {
 			t.Errorf("an unchanged file: %v, %+v", err, r.node.PolicyStatus())
 		}
@@ -296,7 +306,7 @@ func TestReload(t *testing.T) {
 
 // Somebody who writes all the time is told to stop, and the policy stays.
 func TestUnsettledFile(t *testing.T) {
-	withPolicyFile(t, openPolicy, func(t *testing.T, r *reloading) {
+	withPolicyFile(t, func(t *testing.T, r *reloading) {
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
