@@ -232,15 +232,20 @@ func (e *Engine) loadPolicies(ctx context.Context) error {
 }
 
 // loadNamespace reads everything of one namespace that stands under the epoch.
-// What this replica cannot read, because a newer one wrote it, leaves the
-// namespace with what it had.
+// Its counterpart for a namespace that has not changed is policySet.keep.
 func (e *Engine) loadNamespace(ctx context.Context, set, old *policySet, ns string) error {
+	return e.loadDocument(ctx, set, old, ns)
+}
+
+// loadDocument reads a namespace's policy. One that this replica cannot read,
+// because a newer one wrote it, leaves the namespace with what it had.
+func (e *Engine) loadDocument(ctx context.Context, set, old *policySet, ns string) error {
 	r, _, err := e.store.Get(ctx, policyKey(ns))
 	if err != nil {
 		return storeError(err)
 	}
 	doc, ok := r.(*Document)
-	if !ok { // its drill has ended
+	if !ok { // it has none, or its drill has ended
 		return nil
 	}
 	p, err := compile(ns, doc.File, doc.Text)
