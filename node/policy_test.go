@@ -19,7 +19,10 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/resilienced/resilienced/engine"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/statestore"
 )
 
 const (
@@ -379,5 +382,35 @@ func TestOperatorOverFile(t *testing.T) {
 	}
 	if err := s.end(t); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A policy that a newer version stored and this one cannot read leaves the node
+// serving by the last good one, and PolicyStatus says that it is behind.
+func TestNodeThatIsBehind(t *testing.T) {
+	s := serve(t, Config{Store: "memory"})
+	meta := func(name string) *statestore.Entry {
+		return &statestore.Entry{Key: statestore.Key{Kind: statestore.KindMeta, Name: name}, Mode: statestore.Write}
+	}
+	epoch, index := meta("policy-epoch"), meta("policy-index")
+	document := &statestore.Entry{Key: statestore.Key{Kind: statestore.KindPolicy, Namespace: "default", Name: "policy"}, Mode: statestore.Write}
+	err := s.node.Store().Update(t.Context(), []*statestore.Entry{epoch, index, document}, func(rules.Instant) (statestore.Durability, error) {
+		epoch.Put(&engine.Meta{Epoch: 1})
+		index.Put(&engine.Meta{Changed: map[string]uint64{"default": 1}})
+		document.Put(&engine.Document{Text: []byte("version: 1\nfrom_the_future: 1\n"), File: "p.yaml", Epoch: 1})
+		return statestore.Durable, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := pb.NewPermitServiceClient(s.conn).Acquire(t.Context(), &pb.AcquireRequest{Target: "x"})
+	if err != nil || resp.GetDecision() != pb.Decision_DECISION_GRANTED {
+		t.Errorf("%v, %v; want the last good policy", resp, err)
+	}
+	if got := s.node.PolicyStatus(); got.Epoch != 1 || !strings.Contains(got.Behind, `namespace "default"`) || !strings.Contains(got.Behind, "p.yaml:2:1") {
+		t.Errorf("status: %+v", got)
+	}
+	if err := s.end(t); err != nil {
+		t.Error(err)
 	}
 }
