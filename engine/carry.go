@@ -202,6 +202,17 @@ func (t *txn) history(control statestore.Key, name string, made []transition) bo
 	return true
 }
 
+// keepDerived adds to a target's history what time has made of its record,
+// which is about to be stored. False means that the history is not there yet.
+func (t *txn) keepDerived(k *levelKeys) bool {
+	stored := record[target.Control](t, k.control)
+	if stored == nil || !stored.Pending(t.now) {
+		return true
+	}
+	_, made := stored.Derive(k.config, t.now)
+	return t.history(t.cmd.wants[k.control].key, k.config.Name, made)
+}
+
 // close ends the permit and stores the operation.
 func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, a *operation.Answer) {
 	p := *op.Permit

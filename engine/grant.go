@@ -21,7 +21,7 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	level := &w.Levels[d.Level]
 	p := a.permit(t, d, level, w.Op)
 	changes := d.Probe || d.PayFleet > 0 || level.Control.Changes(keys.config, t.now)
-	if changes && !a.ready(t, keys.control) {
+	if changes && (!a.ready(t, keys.control) || !t.keepDerived(keys)) {
 		return
 	}
 	if d.PayTask && a.task >= 0 && !a.ready(t, a.task) {

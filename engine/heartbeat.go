@@ -89,7 +89,7 @@ func (h *heartbeat) apply(t *txn) error {
 
 // renewHold moves the end of the slot or probe that the permit holds.
 func (h *heartbeat) renewHold(t *txn, own *levelKeys, p *operation.Permit, expires instant) {
-	if !p.Slot && !p.Probe {
+	if (!p.Slot && !p.Probe) || !t.keepDerived(own) {
 		return
 	}
 	c := t.control(own)

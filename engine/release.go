@@ -120,6 +120,9 @@ func releasePermit(t *txn, ns string, b *returned, done func(target.Control)) er
 		if _, ok := t.want(controlKey(ns, b.own.config, b.permit.Credential), statestore.Write, 0); !ok {
 			return errNeed
 		}
+		if !t.keepDerived(&b.own) {
+			return errNeed
+		}
 		t.put(b.own.control, c.Stamp(b.own.config, t.now))
 		t.durable = true
 	}

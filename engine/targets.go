@@ -168,7 +168,8 @@ func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*Targe
 	type done struct{}
 	w := &once[done]{method: "SetBreaker", requestID: req.RequestID, hash: req.Hash}
 	w.body = func(t *txn) (*done, error) {
-		c := t.control(&levelKeys{config: cfg, control: control})
+		own := levelKeys{config: cfg, control: control}
+		c := t.control(&own)
 		var made *transition
 		if req.Mode == breaker.Closed {
 			c.Breaker, made = c.Breaker.Reset(t.now)
@@ -179,7 +180,7 @@ func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*Targe
 			}
 			c.Breaker, made = c.Breaker.Force(req.Mode, until, req.Actor, req.Reason, t.now)
 		}
-		if !t.history(key, req.Target, []transition{*made}) {
+		if !t.keepDerived(&own) || !t.history(key, req.Target, []transition{*made}) {
 			return nil, errNeed
 		}
 		t.put(control, c.Stamp(cfg, t.now))
