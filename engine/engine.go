@@ -60,6 +60,7 @@ type Engine struct {
 	decisions *decisionLog
 	watchers  *watchers
 	storeTime atomic.Int64
+	commanded atomic.Uint64 // commands that were committed
 
 	// The two commands of the hot path are used again.
 	acquires sync.Pool
@@ -146,6 +147,7 @@ func (e *Engine) committed(batch []*command, entries []*statestore.Entry) {
 		if c.err != nil || c.again {
 			continue
 		}
+		e.commanded.Add(1)
 		if len(c.tallies) > 0 {
 			e.tallies.apply(c.tallies)
 		}
