@@ -19,14 +19,14 @@ import (
 type Tally interface {
 	// Breaker: a target has a record, and its breaker stands so. A target that
 	// was never in trouble has none.
-	Breaker(target string, phase breaker.Phase)
+	Breaker(namespace, target string, phase breaker.Phase)
 	// RetryBudget: what is left of a target's retry tokens, and what there was
 	// of them. Only targets that withdrew some are told of.
-	RetryBudget(target string, left, all int64)
+	RetryBudget(namespace, target string, left, all int64)
 	// Run: there is a run, its ancestors taken into account.
 	Run(state budget.State)
 	// Letter: there is a dead letter.
-	Letter(target string, state deadletter.State)
+	Letter(namespace, target string, state deadletter.State)
 	// Escalation: there is an escalation.
 	Escalation(kind escalation.Type, state escalation.State)
 }
@@ -56,7 +56,7 @@ func (e *Engine) Census(ctx context.Context, to Tally) error {
 		}{
 			{statestore.KindTarget, censusPage, func(r *statestore.Row, now instant) { e.countTarget(ns, r, now, to) }},
 			{statestore.KindRun, censusPage, func(r *statestore.Row, now instant) { e.countRun(ctx, ns, r, now, to) }},
-			{statestore.KindLetter, letterPage, func(r *statestore.Row, now instant) { countLetter(r, now, to) }},
+			{statestore.KindLetter, letterPage, func(r *statestore.Row, now instant) { countLetter(ns, r, now, to) }},
 			{statestore.KindEscalation, censusPage, func(r *statestore.Row, now instant) { countEscalation(r, now, to) }},
 		} {
 			if err := e.everyRow(ctx, ns, part.kind, part.page, part.tell); err != nil {
@@ -95,7 +95,7 @@ func (e *Engine) countTarget(ns string, row *statestore.Row, now instant, to Tal
 	}
 	cfg := e.policies.Load().of(ns).Target(name)
 	c, _ := stored.Derive(cfg, now)
-	to.Breaker(name, c.Breaker.Phase)
+	to.Breaker(ns, name, c.Breaker.Phase)
 	taken := retry.Sum(c.Withdrawals, now, cfg.Retry.FleetTTL)
 	if taken == 0 {
 		return
@@ -107,7 +107,7 @@ func (e *Engine) countTarget(ns string, row *statestore.Row, now instant, to Tal
 	}
 	e.tallies.mu.Unlock()
 	all := cfg.Retry.Available(deposits, nil, now)
-	to.RetryBudget(name, max(all-taken, 0), all)
+	to.RetryBudget(ns, name, max(all-taken, 0), all)
 }
 
 func (e *Engine) countRun(ctx context.Context, ns string, row *statestore.Row, now instant, to Tally) {
@@ -124,9 +124,9 @@ func (e *Engine) countRun(ctx context.Context, ns string, row *statestore.Row, n
 	to.Run(state)
 }
 
-func countLetter(row *statestore.Row, now instant, to Tally) {
+func countLetter(ns string, row *statestore.Row, now instant, to Tally) {
 	if l, ok := row.Record.(*deadletter.Letter); ok && !l.Expired(now) {
-		to.Letter(l.Target, l.State)
+		to.Letter(ns, l.Target, l.State)
 	}
 }
 

@@ -19,13 +19,15 @@ import (
 // found is a Tally of words.
 type found map[string]int
 
-func (f found) Breaker(target string, phase breaker.Phase) { f["breaker "+target+" "+phase.String()]++ }
-func (f found) Run(state budget.State)                     { f["run "+string('0'+byte(state))]++ }
-func (f found) Letter(target string, s deadletter.State)   { f["letter "+target+" "+s.String()]++ }
+func (f found) Breaker(_, target string, phase breaker.Phase) {
+	f["breaker "+target+" "+phase.String()]++
+}
+func (f found) Run(state budget.State)                      { f["run "+string('0'+byte(state))]++ }
+func (f found) Letter(_, target string, s deadletter.State) { f["letter "+target+" "+s.String()]++ }
 func (f found) Escalation(k escalation.Type, s escalation.State) {
 	f["escalation "+string(k)+" "+s.String()]++
 }
-func (f found) RetryBudget(target string, left, all int64) {
+func (f found) RetryBudget(_, target string, left, all int64) {
 	f["left "+target] += int(left)
 	f["all "+target] += int(all)
 }

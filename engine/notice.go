@@ -52,7 +52,7 @@ func (e *Engine) noticeOperation(entry *statestore.Entry) {
 		return // a heartbeat, or a repeat of the Acquire
 	}
 	if before != nil {
-		e.permitsChanged(before, -1)
+		e.permitsChanged(entry.Key.Namespace, before, -1)
 		if e.onEvent != nil && lost(before, entry.Record()) {
 			e.publish(Event{
 				Kind: EventLost, Namespace: entry.Key.Namespace, Name: entry.Key.Name, Target: before.Target,
@@ -61,13 +61,13 @@ func (e *Engine) noticeOperation(entry *statestore.Entry) {
 		}
 	}
 	if after != nil {
-		e.permitsChanged(after, 1)
+		e.permitsChanged(entry.Key.Namespace, after, 1)
 	}
 }
 
-func (e *Engine) permitsChanged(p *operation.Permit, by int) {
+func (e *Engine) permitsChanged(ns string, p *operation.Permit, by int) {
 	if e.observer != nil && p.GrantedAt >= e.startedAt {
-		e.observer.PermitsChanged(p.Target, by)
+		e.observer.PermitsChanged(ns, p.Target, by)
 	}
 }
 

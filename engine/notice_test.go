@@ -43,7 +43,7 @@ func (w *watcher) Reported(f *engine.ReportFacts) {
 	w.reported = append(w.reported, kept)
 }
 
-func (w *watcher) PermitsChanged(target string, by int) {
+func (w *watcher) PermitsChanged(_, target string, by int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live[target] += by

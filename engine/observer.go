@@ -22,7 +22,7 @@ type Observer interface {
 	// PermitsChanged is told that a target has that many more live permits, or
 	// fewer. Permits that were granted before the engine started count neither
 	// way.
-	PermitsChanged(target string, by int)
+	PermitsChanged(namespace, target string, by int)
 }
 
 // AcquireFacts is what became of one Acquire.
