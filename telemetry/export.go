@@ -20,12 +20,23 @@ type patient struct {
 	sdktrace.SpanExporter
 	log       *slog.Logger
 	failed    func(int)
-	complains atomic.Int64 // no complaint before, in Unix nanoseconds
+	ended     <-chan struct{} // closed when nothing waits for the collector any more
+	complains atomic.Int64    // no complaint before, in Unix nanoseconds
 }
 
 // ExportSpans implements sdktrace.SpanExporter. Its failures end here.
 func (p *patient) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := p.SpanExporter.ExportSpans(ctx, spans)
+	bounded, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() { sent <- p.SpanExporter.ExportSpans(bounded, spans) }()
+	var err error
+	select {
+	case err = <-sent:
+	case <-p.ended:
+		cancel()
+		err = <-sent
+	}
 	if err == nil {
 		return nil
 	}

@@ -57,6 +57,7 @@ type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	callers  propagation.TraceContext
+	ended    chan struct{} // closed by Close
 }
 
 // NewTracer makes a tracer. It does not wait for the collector to be there.
@@ -73,22 +74,26 @@ func NewTracer(ctx context.Context, c TraceConfig) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("traces to %s: %w", c.Endpoint, err)
 	}
-	return newTracer(&patient{SpanExporter: exporter, log: c.Logger, failed: c.Failed}, c.Version), nil
+	return newTracer(exporter, c), nil
 }
 
-func newTracer(to sdktrace.SpanExporter, version string) *Tracer {
-	about := resource.NewSchemaless(semconv.ServiceName("resilienced"), semconv.ServiceVersion(buildLabels(version)[0]))
+func newTracer(exporter sdktrace.SpanExporter, c TraceConfig) *Tracer {
+	ended := make(chan struct{})
+	to := &patient{SpanExporter: exporter, log: c.Logger, failed: c.Failed, ended: ended}
+	about := resource.NewSchemaless(semconv.ServiceName("resilienced"), semconv.ServiceVersion(buildLabels(c.Version)[0]))
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(about),
 		sdktrace.WithBatcher(to,
 			sdktrace.WithMaxQueueSize(spanQueue), sdktrace.WithMaxExportBatchSize(spanBatch),
 			sdktrace.WithBatchTimeout(spanInterval), sdktrace.WithExportTimeout(exportLimit)),
 	)
-	return &Tracer{provider: provider, tracer: provider.Tracer(scope)}
+	return &Tracer{provider: provider, tracer: provider.Tracer(scope), ended: ended}
 }
 
-// Close sends what is left, until ctx ends.
+// Close sends what is left, until ctx ends, and gives up what is not sent then.
+// It is called once.
 func (t *Tracer) Close(ctx context.Context) error {
+	defer close(t.ended)
 	if err := t.provider.Shutdown(ctx); err != nil {
 		return fmt.Errorf("the last spans were not sent: %w", err)
 	}
