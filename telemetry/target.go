@@ -54,6 +54,7 @@ func (m *Metrics) newTarget(name string) *target {
 	for _, from := range [...]breaker.Phase{breaker.Closed, breaker.HalfOpen} {
 		v.transitions.WithLabelValues(name, from.String(), breaker.Open.String())
 	}
+	v.failures.WithLabelValues(name, string(classify.ReasonQuotaExhausted))
 	return &target{
 		name: name, v: v,
 		granted:    v.acquires.WithLabelValues(name, admit.Granted.String(), ""),
