@@ -27,6 +27,7 @@ func (f found) Letter(_, target string, s deadletter.State) { f["letter "+target
 func (f found) Escalation(k escalation.Type, s escalation.State) {
 	f["escalation "+string(k)+" "+s.String()]++
 }
+
 func (f found) RetryBudget(_, target string, left, all int64) {
 	f["left "+target] += int(left)
 	f["all "+target] += int(all)
@@ -40,7 +41,7 @@ func TestCensus(t *testing.T) {
 		if _, err := e.Sweep(ctx); err != nil { // a person is asked what became of it
 			t.Fatal(err)
 		}
-		openBreaker(t, e, "x")
+		openBreaker(t, e)
 		for _, run := range []struct{ id, parent string }{{"a", ""}, {"a1", "a"}, {"b", ""}, {"c", ""}} {
 			if _, err := e.StartRun(ctx, &engine.StartRunRequest{
 				Namespace: "n", RunID: run.id, Parent: run.parent, Caps: budget.Caps{Calls: new(int64(1))},

@@ -105,11 +105,11 @@ var (
 	bad  = classify.Signal{Outcome: classify.OutcomeFailure, HTTPStatus: 500}
 )
 
-// openBreaker fails a target until its breaker opens.
-func openBreaker(t *testing.T, e *engine.Engine, target string) {
+// openBreaker fails target x until its breaker opens.
+func openBreaker(t *testing.T, e *engine.Engine) {
 	t.Helper()
 	for range 20 {
-		r := mustAcquire(t, e, engine.AcquireRequest{Target: target, Idempotency: operation.Idempotent})
+		r := mustAcquire(t, e, engine.AcquireRequest{Target: "x", Idempotency: operation.Idempotent})
 		if r.Grant == nil {
 			t.Fatalf("refused before the breaker opened: %+v", r)
 		}
@@ -124,7 +124,7 @@ func openBreaker(t *testing.T, e *engine.Engine, target string) {
 // not only by the sweeper.
 func TestTransitionsAreToldWithoutASweep(t *testing.T) {
 	watched(t, "", func(t *testing.T, e *engine.Engine, w *watcher) {
-		openBreaker(t, e, "x")
+		openBreaker(t, e)
 		time.Sleep(31 * time.Second)
 		probe := mustAcquire(t, e, engine.AcquireRequest{Target: "x", Idempotency: operation.Idempotent})
 		if probe.Grant == nil || !probe.Grant.Probe {
@@ -152,7 +152,7 @@ targets:
 	watched(t, policy, func(t *testing.T, e *engine.Engine, w *watcher) {
 		early := mustAcquire(t, e, engine.AcquireRequest{Target: "x"})
 		late := mustAcquire(t, e, engine.AcquireRequest{Target: "x", Lease: 10 * time.Minute})
-		openBreaker(t, e, "x")
+		openBreaker(t, e)
 		time.Sleep(31 * time.Second)
 		if _, err := e.Heartbeat(t.Context(), "n", late.Grant.PermitID, 0); err != nil {
 			t.Fatal(err)
@@ -353,7 +353,7 @@ func TestDrillsAreNotObserved(t *testing.T) {
 
 func TestTransitionsAreToldBySetBreaker(t *testing.T) {
 	watched(t, "", func(t *testing.T, e *engine.Engine, w *watcher) {
-		openBreaker(t, e, "x")
+		openBreaker(t, e)
 		time.Sleep(31 * time.Second)
 		if _, err := e.SetBreaker(t.Context(), &engine.SetBreakerRequest{
 			Namespace: "n", RequestID: "q", Target: "x", Mode: breaker.Closed, Actor: "me", Reason: "test",

@@ -143,7 +143,7 @@ func TestADeadCollectorStopsNothing(t *testing.T) {
 		t.Error(err)
 	}
 	rec := httptest.NewRecorder()
-	s.node.Metrics().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	s.node.Metrics().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
 	if !strings.Contains(rec.Body.String(), "resilienced_trace_spans_failed_total 1\n") {
 		t.Error("the span that was not taken is not counted")
 	}

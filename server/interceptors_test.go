@@ -63,7 +63,9 @@ func TestChainOrder(t *testing.T) {
 		TraceUnary: func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 			return h(ctx, req)
 		},
-		TraceStream: func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error { return h(srv, stream) },
+		TraceStream: func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			return h(srv, stream)
+		},
 	}
 	if got, want := names(New(traced).chain()), []string{"recovery", "traces", "logging", "deadline", "errors"}; !slices.Equal(got, want) {
 		t.Errorf("with traces %v, want %v", got, want)

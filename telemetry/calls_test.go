@@ -10,9 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/grpc/codes"
 
 	"github.com/resilienced/resilienced/engine"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/metrics.md anew") //nolint:gochecknoglobals // a flag of the test
+var update = flag.Bool("update", false, "write docs/metrics.md anew")
 
 const metricsPage = "../docs/metrics.md"
 

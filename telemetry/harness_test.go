@@ -103,7 +103,7 @@ var (
 func scrape(tb testing.TB, h http.Handler) map[string]*dto.MetricFamily {
 	tb.Helper()
 	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	h.ServeHTTP(rec, httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "/metrics", http.NoBody))
 	if rec.Code != http.StatusOK {
 		tb.Fatalf("scrape: %d %s", rec.Code, rec.Body)
 	}

@@ -41,7 +41,7 @@ func TestPromtoolReadsAScrape(t *testing.T) {
 	g := w.acquire(engine.AcquireRequest{Target: "openai/gpt-x"})
 	w.report(engine.ReportRequest{PermitID: g.Grant.PermitID, Signal: bad, Usage: budget.Usage{Input: new(int64(1))}})
 	rec := httptest.NewRecorder()
-	w.metrics.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	w.metrics.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
 	promtool(t, rec.Body.Bytes(), "check", "metrics")
 }
 

@@ -138,7 +138,7 @@ func (t *Tracer) start(ctx context.Context, full string) (context.Context, trace
 		ctx = t.callers.Extract(ctx, carrier(md))
 	}
 	method := strings.TrimPrefix(full, "/")
-	return t.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer),
+	return t.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), //nolint:spancheck // Unary and Stream end it
 		trace.WithAttributes(semconv.RPCSystemNameGRPC, semconv.RPCMethod(method)))
 }
 

@@ -78,7 +78,7 @@ func traced(t *testing.T) (*grpc.ClientConn, func() tracetest.SpanStubs) {
 func attributes(span *tracetest.SpanStub) map[string]string {
 	words := map[string]string{}
 	for _, a := range span.Attributes {
-		words[string(a.Key)] = a.Value.Emit()
+		words[string(a.Key)] = a.Value.String()
 	}
 	return words
 }
