@@ -47,7 +47,7 @@ var (
 	wire = []string{"google.golang.org/grpc", module + "/gen"}
 	// What watches the engine is not known to it.
 	watching = []string{"github.com/prometheus", "go.opentelemetry.io"}
-	none = []string{}
+	none     = []string{}
 )
 
 // layers is the import rule, from the bottom up. "statestore!" is that folder

@@ -11,8 +11,9 @@ import (
 )
 
 // Observer is told of every answered call, after its commit and on the
-// caller's goroutine, so it must be quick and must not call the engine. It is
-// called by many goroutines at once. The facts are only lent: they may not be
+// caller's goroutine or its batch's, so it must be quick and must not wait for
+// the engine or its store; Named and TargetNames need neither. It is called by
+// many goroutines at once. The facts are only lent: they may not be
 // kept after the call. Drill namespaces and dry-run requests are not told of.
 type Observer interface {
 	// Acquired is told of an Acquire that was answered.

@@ -58,3 +58,16 @@ func TestMetricsPage(t *testing.T) {
 		t.Errorf("%s is not what the code says; write it anew with: go test ./telemetry -run TestMetricsPage -update", metricsPage)
 	}
 }
+
+// The page of the traces names every attribute.
+func TestTracesPage(t *testing.T) {
+	text := read(t, "../docs/traces.md")
+	for _, name := range []string{
+		string(attrTarget), string(attrDecision), string(attrDenyReason), string(attrBreaker), string(attrAttempt),
+		string(attrRun), string(attrPermit), string(attrAction), string(attrDelay), eventDenied,
+	} {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("docs/traces.md does not name %s", name)
+		}
+	}
+}
