@@ -37,7 +37,7 @@ func (e *Engine) notice(entries []*statestore.Entry) {
 		}
 		switch entry.Key.Kind {
 		case statestore.KindOperation:
-			e.noticeOperation(entry)
+			e.noticeOperation(entry, now)
 		case statestore.KindRun:
 			e.noticeRun(entry, now)
 		default:
@@ -46,14 +46,14 @@ func (e *Engine) notice(entries []*statestore.Entry) {
 }
 
 // noticeOperation follows the live permits of an operation.
-func (e *Engine) noticeOperation(entry *statestore.Entry) {
+func (e *Engine) noticeOperation(entry *statestore.Entry, now rules.Instant) {
 	before, after := activePermit(entry.Loaded()), activePermit(entry.Record())
 	if before != nil && after != nil && before.Fence == after.Fence {
 		return // a heartbeat, or a repeat of the Acquire
 	}
 	if before != nil {
 		e.permitsChanged(entry.Key.Namespace, before, -1)
-		if e.onEvent != nil && lost(before, entry.Record()) {
+		if before.Expires <= now && replaced(before, entry.Record()) {
 			e.publish(Event{
 				Kind: EventLost, Namespace: entry.Key.Namespace, Name: entry.Key.Name, Target: before.Target,
 				At: before.Expires, Reason: string(classify.ReasonLost),
@@ -81,14 +81,12 @@ func activePermit(r statestore.Record) *operation.Permit {
 	return op.Permit
 }
 
-// lost reports whether a permit that was active ended by its lease: it is
-// marked so, or another permit came after it.
-func lost(before *operation.Permit, r statestore.Record) bool {
+// replaced reports whether another permit came after one that was active. If
+// its lease had ended, it was lost, and nobody has said so: the sweeper, which
+// tells of those that it finds, came later.
+func replaced(before *operation.Permit, r statestore.Record) bool {
 	op, ok := r.(*operation.Operation)
-	if !ok || op == nil || op.Permit == nil {
-		return false
-	}
-	return op.Permit.Fence != before.Fence || op.Permit.State == operation.PermitLost
+	return ok && op != nil && op.Permit != nil && op.Permit.Fence != before.Fence
 }
 
 // noticeRun tells of a run that this commit brought to a cap, or past what is

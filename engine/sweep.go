@@ -213,6 +213,12 @@ func sweepOperation(t *txn, h int, op *operation.Operation) {
 	case next.Expires <= t.now:
 		t.put(h, nil)
 	}
+	if lost {
+		t.emit(Event{
+			Kind: EventLost, Namespace: ns, Name: name, Target: next.Permit.Target,
+			At: next.Permit.Expires, Reason: string(classify.ReasonLost),
+		})
+	}
 }
 
 // endOldDrills drops drill namespaces whose hour of real time is over.
