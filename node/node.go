@@ -17,6 +17,7 @@ import (
 	"github.com/resilienced/resilienced/engine"
 	"github.com/resilienced/resilienced/server"
 	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/telemetry"
 )
 
 // DefaultListen is where a node listens when nobody says otherwise.
@@ -57,10 +58,13 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Logger may be nil: nothing is logged.
 	Logger *slog.Logger
-	// Meter counts calls; nil: nothing is counted.
-	Meter server.Meter
 	// OnEvent is the engine's; nil: nobody listens.
 	OnEvent func(engine.Event)
+	// Version is the build's, for metrics and traces; empty: the linker's.
+	Version string
+	// OTLPEndpoint is where traces go, as a URL such as http://127.0.0.1:4317;
+	// empty: there are none.
+	OTLPEndpoint string
 }
 
 // Node is one replica. Make it with New, and call Serve, ServeListener or
@@ -74,6 +78,9 @@ type Node struct {
 	policy *policyFile
 	server *server.Server
 	grpc   *grpc.Server
+
+	metrics *telemetry.Metrics
+	tracer  *telemetry.Tracer // nil: no traces
 
 	mu   sync.Mutex
 	addr net.Addr
@@ -109,21 +116,31 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 
 // start makes the engine and the server over an open store.
 func (n *Node) start(ctx context.Context) error {
+	if err := n.openTelemetry(ctx); err != nil {
+		return err
+	}
 	var err error
 	n.engine, err = engine.New(ctx, engine.Config{
-		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, OnEvent: n.cfg.OnEvent,
+		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, OnEvent: n.event, Observer: n.metrics,
 	})
 	if err != nil {
+		n.endTracing(ctx)
 		return fmt.Errorf("start the engine: %w", err)
 	}
 	n.policy = newPolicyFile(n.cfg.PolicyFile, n.engine, n.log)
 	watch, err := n.policy.start(ctx)
 	if err != nil {
+		n.endTracing(ctx)
 		return errors.Join(err, n.engine.Close(ctx))
 	}
-	n.server = server.New(server.Deps{
-		Engine: n.engine, Logger: n.log, Meter: n.cfg.Meter, NoReflection: n.cfg.NoReflection,
-	})
+	n.metrics.Watch(n.engine)
+	deps := server.Deps{
+		Engine: n.engine, Logger: n.log, Meter: meter{n.metrics}, NoReflection: n.cfg.NoReflection,
+	}
+	if n.tracer != nil {
+		deps.TraceUnary, deps.TraceStream = n.tracer.Unary, n.tracer.Stream
+	}
+	n.server = server.New(deps)
 	n.grpc = grpc.NewServer(n.server.Options()...)
 	n.server.Register(n.grpc)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -220,6 +237,8 @@ func (n *Node) shutdown(ctx context.Context) error {
 	// What is committed already must reach the disk however late it is.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
+	n.metrics.Close()
+	n.endTracing(ctx)
 	var failed error
 	if err := n.engine.Close(closing); err != nil {
 		failed = fmt.Errorf("close the engine: %w", err)

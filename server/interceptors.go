@@ -49,8 +49,11 @@ func (s *Server) chain() []link {
 	onPanic := recovery.WithRecoveryHandlerContext(s.recovered)
 	links := []link{
 		{"recovery", recovery.UnaryServerInterceptor(onPanic), recovery.StreamServerInterceptor(onPanic)},
-		{"logging", s.logUnary, s.logStream},
 	}
+	if s.trace.unary != nil && s.trace.stream != nil {
+		links = append(links, s.trace)
+	}
+	links = append(links, link{"logging", s.logUnary, s.logStream})
 	if s.meters != nil {
 		links = append(links, link{"metrics", s.meterUnary, s.meterStream})
 	}

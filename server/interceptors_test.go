@@ -59,6 +59,17 @@ func TestChainOrder(t *testing.T) {
 	if got, want := names(New(Deps{Meter: &counts{}}).chain()), []string{"recovery", "logging", "metrics", "deadline", "errors"}; !slices.Equal(got, want) {
 		t.Errorf("chain with metrics %q, want %q", got, want)
 	}
+	traced := Deps{
+		TraceUnary: func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			return h(ctx, req)
+		},
+		TraceStream: func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			return h(srv, stream)
+		},
+	}
+	if got, want := names(New(traced).chain()), []string{"recovery", "traces", "logging", "deadline", "errors"}; !slices.Equal(got, want) {
+		t.Errorf("with traces %v, want %v", got, want)
+	}
 }
 
 // call runs a handler through the whole chain as a method.

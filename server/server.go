@@ -25,6 +25,9 @@ type Deps struct {
 	Engine *engine.Engine
 	Logger *slog.Logger // nil: nothing is logged
 	Meter  Meter        // nil: nothing is counted
+	// TraceUnary and TraceStream make a span of each call; nil: there are none.
+	TraceUnary  grpc.UnaryServerInterceptor
+	TraceStream grpc.StreamServerInterceptor
 	// SlowCall is from when on a call is logged although it went well; 0: 1 s.
 	SlowCall time.Duration
 	// NoReflection leaves out the reflection service, which grpcurl and its
@@ -44,6 +47,7 @@ type Server struct {
 	sampler      sampler
 	health       *health.Server
 	noReflection bool
+	trace        link // zero: no traces
 
 	drain    chan struct{}
 	drainOne sync.Once
@@ -54,7 +58,7 @@ func New(d Deps) *Server {
 	s := &Server{
 		engine: d.Engine, log: d.Logger, slowCall: d.SlowCall, noReflection: d.NoReflection,
 		meters: meters(d.Meter, services()), limits: callLimits(), answers: answers(),
-		health: health.NewServer(), drain: make(chan struct{}),
+		health: health.NewServer(), drain: make(chan struct{}), trace: link{"traces", d.TraceUnary, d.TraceStream},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

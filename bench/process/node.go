@@ -16,7 +16,7 @@ const loopback = "127.0.0.1:0"
 func openNode(ctx context.Context, s Spec) (*service, error) {
 	n, err := node.New(ctx, node.Config{
 		Listen: loopback, Store: string(s.Kind), DataDir: s.DataDir, PolicyFile: s.PolicyFile,
-		Meter: newMeter(), ShutdownTimeout: time.Second,
+		ShutdownTimeout: time.Second,
 	})
 	if err != nil {
 		return nil, err

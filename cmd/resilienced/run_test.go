@@ -159,6 +159,7 @@ func TestServeThatCannotStart(t *testing.T) {
 		says string
 	}{
 		{"clear text for all", []string{"--store", "memory", "--listen", "0.0.0.0:0"}, exitUsage, "--insecure-listen-any"},
+		{"trace endpoint without a scheme", []string{"--store", "memory", "--otlp-endpoint", "collector:4317"}, exitUsage, "http://127.0.0.1:4317"},
 		{"no such store", []string{"--store", "redis"}, exitUsage, "sqlite, sqlite:PATH or memory"},
 		{"taken port", []string{"--store", "memory", "--listen", taken.Addr().String()}, exitUnavailable, "--listen"},
 		{"garbage for a policy", []string{"--store", "memory", "--policy", file("p.yaml", "version: 1\nx: 1\n")}, exitConfig, "p.yaml:2"},

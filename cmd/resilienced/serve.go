@@ -48,6 +48,7 @@ says what is wrong. Only at the start is such a file fatal (exit code 78).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.cfg.NoReflection = !f.reflection
+			f.cfg.Version = buildInfo().Version
 			f.cfg.Logger = newLogger(cmd.ErrOrStderr(), f.logFormat.value, f.logLevel.value)
 			return serve(cmd.Context(), f.cfg)
 		},
@@ -60,6 +61,7 @@ says what is wrong. Only at the start is such a file fatal (exit code 78).`,
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
+	flags.StringVar(&f.cfg.OTLPEndpoint, "otlp-endpoint", "", "send traces to the OpenTelemetry collector at `URL`, such as http://127.0.0.1:4317; none by default")
 	flags.Var(&f.logFormat, "log-format", "form of the log on standard error")
 	flags.Var(&f.logLevel, "log-level", "least level that is logged")
 	flags.DurationVar(&f.cfg.DrainDelay, "drain-delay", 500*time.Millisecond, "pause between NOT_SERVING and refusing new calls")
@@ -88,10 +90,11 @@ func serve(ctx context.Context, cfg node.Config) error {
 // well.
 func startCode(err error) int {
 	_, policy := errors.AsType[*node.PolicyError](err)
+	_, traces := errors.AsType[*node.TraceError](err)
 	switch {
 	case policy:
 		return exitConfig
-	case errors.Is(err, node.ErrClearText), errors.Is(err, node.ErrNoSuchStore):
+	case traces, errors.Is(err, node.ErrClearText), errors.Is(err, node.ErrNoSuchStore):
 		return exitUsage
 	case errors.Is(err, engine.ErrInternal):
 		return exitSoftware
