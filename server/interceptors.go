@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,6 +70,27 @@ func (s *Server) Interceptors() []grpc.ServerOption {
 		unary, stream = append(unary, l.unary), append(stream, l.stream)
 	}
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+}
+
+// Chain is the same as one interceptor of each kind, for ports that are not a
+// gRPC server.
+func (s *Server) Chain() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
+	links := s.chain()
+	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		for _, l := range slices.Backward(links) {
+			next := handler
+			handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, next) }
+		}
+		return handler(ctx, req)
+	}
+	stream := func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		for _, l := range slices.Backward(links) {
+			next := handler
+			handler = func(srv any, ss grpc.ServerStream) error { return l.stream(srv, ss, info, next) }
+		}
+		return handler(srv, ss)
+	}
+	return unary, stream
 }
 
 // recovered answers a call whose handler panicked.
