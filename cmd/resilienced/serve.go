@@ -32,9 +32,10 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Start the service",
 		Long: `Start the service. It keeps its records in one SQLite file in the data
-directory and listens for gRPC on this machine only.
+directory and listens on this machine only: for gRPC, and on a second port for
+JSON over HTTP with /healthz, /readyz, /metrics and /version.
 
-SIGTERM or SIGINT drains: health says NOT_SERVING, calls under way finish, and
+SIGTERM or SIGINT drains: /readyz and health say so, calls under way finish, and
 nothing that was answered is lost. A second signal ends the process at once,
 which is safe too.`,
 		Example: `  resilienced serve
@@ -51,6 +52,7 @@ which is safe too.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
+	flags.StringVar(&f.cfg.HTTPListen, "http-listen", node.DefaultHTTPListen, "`ADDRESS` of the port for JSON, health and metrics over HTTP; "+node.Off+" leaves it out")
 	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply at the start if it is not the one applied last")

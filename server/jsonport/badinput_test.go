@@ -38,7 +38,7 @@ func TestBodies(t *testing.T) {
 		{"deep", acquire, `{"labels": ` + deep + `}`, 400, "invalid_argument", "MALFORMED", "labels.a", "must be a string"},
 		{"deep and unknown", acquire, deep, 400, "invalid_argument", "MALFORMED", "a", "is no field"},
 		{"invalid UTF-8", acquire, "{\"target\": \"a\xffb\"}", 400, "invalid_argument", "MALFORMED", "", "not UTF-8"},
-		{"half a surrogate", acquire, `{"target": "a\ud800b"}`, 400, "invalid_argument", "MALFORMED", "", "escape"},
+		{"half a surrogate", acquire, `{"target": "a\ud800b"}`, 400, "invalid_argument", "MALFORMED", "", "does not fit resilience.v1.AcquireRequest: "},
 		{"NUL", acquire, `{"target": "a\u0000b"}`, 400, "invalid_argument", "INVALID_REQUEST", "target", ""},
 		{"unknown field", acquire, `{"tarrget": "x"}`, 400, "invalid_argument", "MALFORMED", "tarrget", "it has request_id, "},
 		{"unknown nested field", acquire, `{"target": "x", "estimate": {"input_tokens": 1, "dollars": 2}}`, 400, "invalid_argument", "MALFORMED", "estimate.dollars", "cost_micros"},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/resilienced/resilienced/server"
 )
@@ -38,6 +39,11 @@ type Port struct {
 	guard   *guard
 	methods *methods
 	page    map[string]http.HandlerFunc
+
+	mu     sync.Mutex
+	closed bool
+	busy   int
+	under  sync.WaitGroup // as many as busy
 }
 
 // New makes a port over the services of a server.
@@ -49,6 +55,14 @@ func New(d Deps) *Port {
 
 // ServeHTTP implements http.Handler.
 func (p *Port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.enter() {
+		(&refusal{
+			status: http.StatusServiceUnavailable, code: "unavailable",
+			text: "this server is shutting down; ask again, on a new connection",
+		}).write(w)
+		return
+	}
+	defer p.leave()
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	err := p.guard.check(r)
 	if err == nil {
@@ -57,6 +71,42 @@ func (p *Port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no, ok := err.(*refusal); ok { //nolint:errorlint // nothing here wraps one
 		no.write(w)
 	}
+}
+
+// enter counts a request in; false once the port is closed.
+func (p *Port) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.busy++
+	p.under.Add(1)
+	return true
+}
+
+func (p *Port) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+	p.under.Done()
+}
+
+// Busy is how many requests are under way.
+func (p *Port) Busy() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy
+}
+
+// Close takes no more requests and returns when none is under way. It ends
+// none: call it after the server's Shutdown or Close, which do not wait for
+// handlers, and before what handlers use is closed.
+func (p *Port) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.under.Wait()
 }
 
 // route serves the request, or says why not with a refusal.
