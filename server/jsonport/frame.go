@@ -3,6 +3,8 @@
 package jsonport
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +33,9 @@ func (f *frame) decode(into any) error {
 	m, ok := into.(proto.Message)
 	if !ok {
 		return fmt.Errorf("jsonport: %T is no message: %w", into, errNoMessage)
+	}
+	if f.codec == nil {
+		return nil // a stream's message of no bytes, of which connect-go says nothing
 	}
 	return f.codec.decode(f.data, m)
 }
@@ -78,15 +83,22 @@ type jsonCodec struct{ name string }
 
 func (c jsonCodec) Name() string { return c.name }
 
-func (c jsonCodec) Marshal(v any) ([]byte, error) { return c.MarshalAppend(nil, v) }
-
-// MarshalAppend spares connect-go a copy.
-func (jsonCodec) MarshalAppend(dst []byte, v any) ([]byte, error) {
+// Marshal leaves out the spaces that protojson puts in at random, so that the
+// same answer is the same text.
+func (jsonCodec) Marshal(v any) ([]byte, error) {
 	m, err := message(v)
 	if err != nil {
 		return nil, err
 	}
-	return protojson.MarshalOptions{UseProtoNames: true}.MarshalAppend(dst, m)
+	spaced, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	compact := bytes.NewBuffer(spaced[:0])
+	if err := json.Compact(compact, spaced); err != nil {
+		return nil, err
+	}
+	return compact.Bytes(), nil
 }
 
 func (c jsonCodec) Unmarshal(data []byte, v any) error { return keep(data, v, c) }
