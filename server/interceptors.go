@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -173,10 +174,14 @@ type lateDeadline struct {
 	once            sync.Once
 	made            context.Context //nolint:containedctx // with the timer
 	cancel          context.CancelFunc
+	waited          atomic.Bool // made has the timer, and says how the call ended
 }
 
 func (c *lateDeadline) timed() context.Context {
-	c.once.Do(func() { c.made, c.cancel = context.WithDeadline(c.Context, c.end) })
+	c.once.Do(func() {
+		c.made, c.cancel = context.WithDeadline(c.Context, c.end)
+		c.waited.Store(true)
+	})
 	return c.made
 }
 
@@ -191,7 +196,7 @@ func (c *lateDeadline) Err() error {
 	if err := c.Context.Err(); err != nil {
 		return err
 	}
-	if time.Now().Before(c.end) {
+	if !c.waited.Load() && time.Now().Before(c.end) {
 		return nil
 	}
 	return c.timed().Err()
