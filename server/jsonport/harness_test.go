@@ -15,10 +15,10 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/resilienced/resilienced/engine"
 	"github.com/resilienced/resilienced/server"
+	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/statestore/memory"
 )
 
@@ -43,7 +43,11 @@ type harness struct {
 
 func newHarness(tb testing.TB, change func(*Deps)) *harness {
 	tb.Helper()
-	store := memory.New(memory.Config{})
+	return newHarnessOn(tb, memory.New(memory.Config{}), change)
+}
+
+func newHarnessOn(tb testing.TB, store statestore.Store, change func(*Deps)) *harness {
+	tb.Helper()
 	e, err := engine.New(tb.Context(), engine.Config{Store: store, AllowDrills: true})
 	if err != nil {
 		tb.Fatal(err)
@@ -57,7 +61,7 @@ func newHarness(tb testing.TB, change func(*Deps)) *harness {
 	h.http = NewServer(h.port)
 	g := grpc.NewServer(h.server.Options()...)
 	h.server.Register(g)
-	httpAt, grpcAt := newPipes(), bufconn.Listen(1<<20)
+	httpAt, grpcAt := newPipes(), newPipes()
 	served := make(chan error, 2)
 	go func() { served <- h.http.Serve(httpAt) }()
 	go func() { served <- g.Serve(grpcAt) }()
@@ -65,8 +69,8 @@ func newHarness(tb testing.TB, change func(*Deps)) *harness {
 	h.client = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return h.dial(ctx) },
 	}}
-	h.grpc, err = grpc.NewClient("passthrough:///bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return grpcAt.DialContext(ctx) }))
+	h.grpc, err = grpc.NewClient("passthrough:///pipe", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return grpcAt.dial(ctx) }))
 	if err != nil {
 		tb.Fatal(err)
 	}
