@@ -102,8 +102,8 @@ func (s *Server) NotServing() { s.health.Shutdown() }
 
 // Serving reports whether neither NotServing nor Drain was called: what the
 // health service answers.
-func (s *Server) Serving() bool {
-	resp, err := s.health.Check(context.Background(), &healthpb.HealthCheckRequest{})
+func (s *Server) Serving(ctx context.Context) bool {
+	resp, err := s.health.Check(ctx, &healthpb.HealthCheckRequest{})
 	return err == nil && resp.GetStatus() == healthpb.HealthCheckResponse_SERVING
 }
 

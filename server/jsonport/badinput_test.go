@@ -105,7 +105,7 @@ func TestRequests(t *testing.T) {
 	}{
 		{"unknown path", "GET", "/nothing", nil, 404, "unimplemented", "GET /"},
 		{"unknown path, posted", "POST", "/v1/acquire", nil, 404, "unimplemented", "GET /"},
-		{"unknown method", "POST", "/resilience.v1.PermitService/Aquire", nil, 404, "unimplemented", "Acquire, Heartbeat, Release, Report"},
+		{"unknown method", "POST", "/resilience.v1.PermitService/Acquires", nil, 404, "unimplemented", "Acquire, Heartbeat, Release, Report"},
 		{"unknown service", "POST", "/resilience.v2.PermitService/Acquire", nil, 404, "unimplemented", "GET /"},
 		{"trailing slash", "POST", acquire + "/", nil, 404, "unimplemented", "it has Acquire"},
 		{"dots", "POST", "/healthz/../" + acquire[1:], nil, 404, "unimplemented", "GET /"},

@@ -91,7 +91,7 @@ func benchGRPC(b *testing.B, s *server.Server) {
 	b.StopTimer()
 	_ = conn.Close()
 	g.Stop()
-	<-served
+	_ = <-served
 }
 
 func benchHTTP(b *testing.B, s *server.Server, contentType, body string) {
@@ -116,7 +116,7 @@ func benchHTTP(b *testing.B, s *server.Server, contentType, body string) {
 	b.StopTimer()
 	client.CloseIdleConnections()
 	_ = srv.Close()
-	<-served
+	_ = <-served
 }
 
 func postOnce(ctx context.Context, client *http.Client, url, contentType, body string) error {

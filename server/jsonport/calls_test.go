@@ -114,11 +114,15 @@ func TestCompression(t *testing.T) {
 		return &b
 	}
 	headers := []string{"Content-Type", "application/json; charset=UTF-8", "Content-Encoding", "gzip"}
+	largest := `{"target": "` + strings.Repeat("x", server.MaxReceive-14) + `"}`
+	if got := h.send(t.Context(), t, "POST", acquire, press(largest), headers...); got.status != 400 || got.failure(t).reason(t) != "INVALID_REQUEST" {
+		t.Errorf("the largest that is read: status %d: %.300s", got.status, got.body)
+	}
 	if got := h.send(t.Context(), t, "POST", acquire, press(`{"target": "x"}`), headers...); got.status != 200 {
 		t.Errorf("status %d: %s", got.status, got.body)
 	}
-	got := h.send(t.Context(), t, "POST", acquire, press(strings.Repeat(" ", 64<<20)), headers...)
-	if f := got.failure(t); got.status != 429 || f.Code != "resource_exhausted" {
+	got := h.send(t.Context(), t, "POST", acquire, press(strings.Repeat(" ", 4<<20)), headers...)
+	if f := got.failure(t); got.status != 429 || f.Code != "resource_exhausted" || !strings.Contains(f.Message, errUnpacked.Error()) {
 		t.Errorf("a bomb: status %d: %s", got.status, got.body)
 	}
 }

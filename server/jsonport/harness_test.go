@@ -83,8 +83,8 @@ func newHarnessOn(tb testing.TB, store statestore.Store, change func(*Deps)) *ha
 		if err := h.http.Close(); err != nil {
 			tb.Error(err)
 		}
-		<-served
-		<-served
+		_ = <-served
+		_ = <-served
 		if err := e.Close(context.Background()); err != nil {
 			tb.Error(err)
 		}

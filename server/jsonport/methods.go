@@ -41,7 +41,7 @@ func newMethods(s *server.Server) *methods {
 // RegisterService implements grpc.ServiceRegistrar. Methods whose requests
 // stream are left out: HTTP/1.1 does not carry them.
 func (m *methods) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	options := append(codecs(),
+	options := append(codecs(), gzipOption(),
 		connect.WithReadMaxBytes(server.MaxReceive), connect.WithCompressMinBytes(compressFrom))
 	name := desc.ServiceName
 	for _, d := range desc.Methods {

@@ -40,7 +40,7 @@ func (*Port) healthz(w http.ResponseWriter, _ *http.Request) {
 func (p *Port) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
-	serving := Check{Name: "serving", OK: p.deps.Server.Serving()}
+	serving := Check{Name: "serving", OK: p.deps.Server.Serving(ctx)}
 	if !serving.OK {
 		serving.Detail = "shutting down: send calls to another replica, or again in a moment"
 	}

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-func (h *harness) get(t *testing.T, path string, headers ...string) answer {
+func (h *harness) get(t *testing.T, path string) answer {
 	t.Helper()
-	return h.send(t.Context(), t, http.MethodGet, path, nil, headers...)
+	return h.send(t.Context(), t, http.MethodGet, path, nil)
 }
 
 func TestPages(t *testing.T) {
