@@ -91,7 +91,9 @@ func benchGRPC(b *testing.B, s *server.Server) {
 	b.StopTimer()
 	_ = conn.Close()
 	g.Stop()
-	_ = <-served
+	if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		b.Error(err)
+	}
 }
 
 func benchHTTP(b *testing.B, s *server.Server, contentType, body string) {
@@ -116,7 +118,9 @@ func benchHTTP(b *testing.B, s *server.Server, contentType, body string) {
 	b.StopTimer()
 	client.CloseIdleConnections()
 	_ = srv.Close()
-	_ = <-served
+	if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		b.Error(err)
+	}
 }
 
 func postOnce(ctx context.Context, client *http.Client, url, contentType, body string) error {

@@ -225,6 +225,12 @@ func TestInterceptors(t *testing.T) {
 			t.Errorf("counted %q, want %q", got, want)
 		}
 	}
+	// A server without an engine panics in every method.
+	h.port.methods = newMethods(server.New(server.Deps{Meter: c}))
+	got := h.post(t, acquire, `{"target": "x"}`)
+	if f := got.failure(t); got.status != 500 || f.reason(t) != "INTERNAL" || strings.Contains(string(got.body), "nil") {
+		t.Errorf("a panic: status %d: %s", got.status, got.body)
+	}
 }
 
 // A caller's own time ends a call that waits; a caller without one may wait

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -83,8 +84,11 @@ func newHarnessOn(tb testing.TB, store statestore.Store, change func(*Deps)) *ha
 		if err := h.http.Close(); err != nil {
 			tb.Error(err)
 		}
-		_ = <-served
-		_ = <-served
+		for range cap(served) {
+			if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+				tb.Error(err)
+			}
+		}
 		if err := e.Close(context.Background()); err != nil {
 			tb.Error(err)
 		}
