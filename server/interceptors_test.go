@@ -179,3 +179,26 @@ func TestLogIsQuietAndBounded(t *testing.T) {
 		}
 	})
 }
+
+// Whoever waits on a call's context when the call ends sees why it ended: a
+// context whose Done is closed has an error, or package context panics in a
+// goroutine of its own.
+func TestContextOfACallThatEnded(t *testing.T) {
+	for _, waited := range []bool{false, true} {
+		ctx := &lateDeadline{Context: t.Context(), end: time.Now().Add(time.Hour)}
+		if waited {
+			ctx.Done()
+		}
+		ctx.stop()
+		select {
+		case <-ctx.Done():
+			if ctx.Err() == nil {
+				t.Error("the context is done and has no error")
+			}
+		default:
+			if ctx.Err() != nil {
+				t.Errorf("the context is not done and has the error %v", ctx.Err())
+			}
+		}
+	}
+}

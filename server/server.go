@@ -82,7 +82,8 @@ func services() []*grpc.ServiceDesc {
 }
 
 // Register puts the services, health and, unless it was left out, reflection
-// on a gRPC server that was made with Options.
+// on a gRPC server that was made with Options, or on a port that runs every
+// call through Chain.
 func (s *Server) Register(to grpc.ServiceRegistrar) {
 	r := strictRegistrar{to: to, decode: s.decode}
 	pb.RegisterPermitServiceServer(r, &permitService{Server: s})
@@ -102,6 +103,13 @@ func (s *Server) Register(to grpc.ServiceRegistrar) {
 // NotServing makes the health service answer NOT_SERVING from now on, so that
 // balancers send new calls elsewhere. Calls are served as before.
 func (s *Server) NotServing() { s.health.Shutdown() }
+
+// Serving reports whether neither NotServing nor Drain was called: what the
+// health service answers.
+func (s *Server) Serving(ctx context.Context) bool {
+	resp, err := s.health.Check(ctx, &healthpb.HealthCheckRequest{})
+	return err == nil && resp.GetStatus() == healthpb.HealthCheckResponse_SERVING
+}
 
 // Drain ends the calls that only wait, watches and WaitDecision, so that what
 // is left ends by itself. It also does what NotServing does.
