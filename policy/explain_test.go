@@ -77,9 +77,9 @@ func TestExplainOfADrill(t *testing.T) {
 func TestExplainAgreesWithTarget(t *testing.T) {
 	p := example(t)
 	for _, name := range append(p.TargetNames(), "openai/x", "tool/y", "judge/z", "local/a", "nobody") {
-		for _, f := range p.schema.fields {
-			if got, want := values(p, name)[f.path].Value, f.show(p.Target(name)); got != want {
-				t.Errorf("%s of %s: Explain says %q, Target has %q", f.path, name, got, want)
+		for _, f := range p.schema.Fields {
+			if got, want := values(p, name)[f.Path].Value, f.Show(p.Target(name)); got != want {
+				t.Errorf("%s of %s: Explain says %q, Target has %q", f.Path, name, got, want)
 			}
 		}
 	}
