@@ -73,7 +73,7 @@ func ImportLiteLLM(file string, r io.Reader, only ...string) (*Import, error) {
 		im.only = append(im.only, glob.New(pattern))
 	}
 	if path, err := im.read(); err != nil {
-		line, column := place(text, im.offset(err))
+		line, column := place(text, im.dec.InputOffset())
 		if path != "" {
 			path += ": "
 		}
@@ -83,10 +83,12 @@ func ImportLiteLLM(file string, r io.Reader, only ...string) (*Import, error) {
 	return im.out, nil
 }
 
-// place is the line and the column of a byte.
+// place is the line and the column of the token that a reader of JSON failed
+// at, which begins behind the last one that it read.
 func place(text []byte, offset int64) (line, column int) {
-	before := text[:min(max(offset, 0), int64(len(text)))]
-	return bytes.Count(before, []byte("\n")) + 1, len(before) - (bytes.LastIndexByte(before, '\n') + 1) + 1
+	at := len(text) - len(bytes.TrimLeft(text[min(offset, int64(len(text))):], " \t\r\n:,"))
+	before := text[:at]
+	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
 }
 
 // importer is one price list that is being read.
@@ -95,14 +97,6 @@ type importer struct {
 	dec   *json.Decoder
 	only  []glob.Pattern
 	notes map[Note]bool
-}
-
-// offset is where reading stopped.
-func (im *importer) offset(err error) int64 {
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return max(syntax.Offset-1, 0)
-	}
-	return im.dec.InputOffset()
 }
 
 var (

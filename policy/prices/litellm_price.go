@@ -131,7 +131,10 @@ func modelPrice(key string, fields map[string]any) (p *budget.Price, notes []str
 			continue
 		}
 		amount, problem := micros(fields[field], m)
+		_, nested := fields[field].(json.Delim)
 		switch {
+		case m == other && nested:
+			return nil, nil, field + " has prices in a form that a price table has not"
 		case problem != "":
 			return nil, nil, fmt.Sprintf("[%q].%s %s", key, field, problem)
 		case m == other && amount == 0:
