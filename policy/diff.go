@@ -222,14 +222,14 @@ func reordered(old, next *Policy) []Change {
 		was[e.pattern.String()] = i
 	}
 	var changes []Change
-	work := maxMatches
+	work := maxWork
 	for i, first := range next.globs {
 		before, both := was[first.pattern.String()]
 		for _, second := range next.globs[i+1:] {
 			if !both || first.pattern.Compare(second.pattern) != 0 || work < 0 {
 				break
 			}
-			work--
+			work -= len(first.match.text) * len(second.match.text)
 			at, both := was[second.pattern.String()]
 			if !both || at > before || !first.pattern.Overlaps(second.pattern) {
 				continue

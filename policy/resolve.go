@@ -75,6 +75,11 @@ func (p *Policy) derive(c *target.Config, e *entry, notes map[string]string) {
 	if lease := c.CallTimeout + c.LeaseMargin; lease > c.MaxHold && !p.set(e, "max_hold") {
 		c.MaxHold = lease
 		notes["max_hold"] = "from call_timeout and lease_margin"
+		for _, path := range []string{"lease_margin", "call_timeout"} {
+			if p.set(e, path) {
+				notes["max_hold"] = from(path)
+			}
+		}
 	}
 	switch price := priceOf(c); {
 	case price.Input == nil && price.Output == nil && price.CachedInput == nil && price.PerCall == nil:
@@ -83,6 +88,9 @@ func (p *Policy) derive(c *target.Config, e *entry, notes map[string]string) {
 		price.Currency = p.runs.Currency
 		c.Price = price
 		notes["price.currency"] = "runs.currency"
+		if pos, ok := p.at["runs.currency"]; ok {
+			notes["price.currency"] = fmt.Sprintf("runs.currency (%s)", p.line(pos))
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (p *Policy) Warnings() []Problem {
 	if p.source == nil {
 		return nil
 	}
-	w := warner{Policy: p, work: maxMatches}
+	w := warner{Policy: p, work: maxWork}
 	w.shadowed()
 	w.chainLevels()
 	w.unpriced()
@@ -43,7 +43,7 @@ func (p *Policy) Warnings() []Problem {
 type warner struct {
 	*Policy
 
-	work int // how many more names may be tried against patterns
+	work int // how many more characters may be matched with patterns
 	list []Problem
 }
 
@@ -53,8 +53,8 @@ func (w *warner) warn(pos strict.Position, path, format string, args ...any) {
 	})
 }
 
-// maxMatches bounds the work of matching names with patterns.
-const maxMatches = 1_000_000
+// maxWork bounds the work of matching names with patterns, in characters.
+const maxWork = 10_000_000
 
 // shadowed finds entries all of whose names more specific entries match.
 func (w *warner) shadowed() {
@@ -64,6 +64,9 @@ func (w *warner) shadowed() {
 	}
 	for _, e := range w.globs {
 		covered, by := e.pattern.CoveredBy(before, &w.work)
+		if w.work < 0 {
+			return
+		}
 		if covered {
 			w.warn(e.match.pos, e.path+".match", "no name is left to %q: %s matches it first; remove one of them", e.match.text, by)
 		}
@@ -119,7 +122,7 @@ func refuses(c *target.Config) bool {
 
 func (w *warner) entryPrice(e *entry, priced []NamedPrice) {
 	i := slices.IndexFunc(priced, func(n NamedPrice) bool {
-		w.work--
+		w.work -= len(n.Name) + len(e.match.text)
 		return w.work >= 0 && e.pattern.Match(n.Name)
 	})
 	switch {

@@ -9,8 +9,8 @@ const maxFills = 512
 
 // CoveredBy tells whether every name that the pattern matches is matched by one
 // of the others too, and names one that does. It is exact, as long as the work
-// is within bounds: each match that is tried takes one from work, and without
-// work left, or with very many wildcards, the answer is false.
+// is within bounds: each match that is tried takes its length from work, and
+// without work left, or with very many wildcards, the answer is false.
 //
 // It tries names in which each star stands for none, one, … up to as many
 // characters as any of the others tells apart, all of a kind that no pattern
@@ -33,7 +33,7 @@ func (g Pattern) CoveredBy(others []Pattern, work *int) (covered bool, by string
 		lengths[i] = most // the likeliest to be matched by no other
 	}
 	for range fills {
-		if by = g.matchedBy(others, lengths, work); by == "" {
+		if by, covered = g.matchedBy(others, lengths, work); !covered {
 			return false, ""
 		}
 		for i := range lengths {
@@ -47,8 +47,8 @@ func (g Pattern) CoveredBy(others []Pattern, work *int) (covered bool, by string
 }
 
 // matchedBy is one of the others that matches the name in which the stars are
-// so long; "" if none does.
-func (g Pattern) matchedBy(others []Pattern, lengths []int, work *int) string {
+// so long, false if none does.
+func (g Pattern) matchedBy(others []Pattern, lengths []int, work *int) (string, bool) {
 	const fresh = "\U0010fffd" // a character that nobody writes
 	var name strings.Builder
 	star := 0
@@ -64,14 +64,14 @@ func (g Pattern) matchedBy(others []Pattern, lengths []int, work *int) string {
 		}
 	}
 	for _, o := range others {
-		if *work--; *work < 0 {
-			return ""
+		if *work -= len(o.text) + name.Len(); *work < 0 {
+			return "", false
 		}
 		if o.Match(name.String()) {
-			return o.text
+			return o.text, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // Overlaps tells whether there is a name that both patterns match.
