@@ -136,11 +136,12 @@ func TestDiff(t *testing.T) {
 // Of patterns of the same rank, the one written first holds.
 func TestDiffOfOrder(t *testing.T) {
 	file := func(patterns ...string) string {
-		text := "version: 1\ntargets:\n"
+		var text strings.Builder
+		text.WriteString("version: 1\ntargets:\n")
 		for _, p := range patterns {
-			text += "  - {match: '" + p + "', preset: llm}\n"
+			text.WriteString("  - {match: '" + p + "', preset: llm}\n")
 		}
-		return text
+		return text.String()
 	}
 	want := []Change{{"targets", "order", "a*b* before a*c*", "a*c* before a*b*", "old.yaml:3", "new.yaml:3"}}
 	if diff := cmp.Diff(want, diffOf(t, file("a*b*", "a*c*"), file("a*c*", "a*b*"))); diff != "" {
@@ -166,18 +167,18 @@ func TestDiffAgainstDefault(t *testing.T) {
 }
 
 // files are the policies of the product and of the corpus.
-func files(t testing.TB) map[string][]byte {
-	t.Helper()
+func files(tb testing.TB) map[string][]byte {
+	tb.Helper()
 	texts := make(map[string][]byte)
 	for _, pattern := range []string{"../deploy/policies/*.yaml", "testdata/good/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		for _, path := range paths {
 			text, err := os.ReadFile(path)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			texts[path] = text
 		}
@@ -268,13 +269,14 @@ func TestDiffBackwards(t *testing.T) {
 // of it: tried on policies drawn at random, with names of all sorts.
 func TestDiffSaysWhatResolvesDifferently(t *testing.T) {
 	draw := func(t *rapid.T, label string) string {
-		text := "version: 1\ntargets:\n"
+		var text strings.Builder
+		text.WriteString("version: 1\ntargets:\n")
 		patterns := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a*", "a?", "*b", "a*b*", "a*c*", "*"}), 1, 5, rapid.ID[string]).Draw(t, label)
 		for _, p := range patterns {
-			text += fmt.Sprintf("  - {match: '%s', preset: %s, max_wait: %ds}\n", p,
+			fmt.Fprintf(&text, "  - {match: '%s', preset: %s, max_wait: %ds}\n", p,
 				rapid.SampledFrom([]string{"llm", "tool"}).Draw(t, "preset"), rapid.IntRange(1, 2).Draw(t, "wait"))
 		}
-		return text
+		return text.String()
 	}
 	names := []string{"a", "b", "ab", "ac", "abc", "acb", "bb", "zz", "abb"}
 	rapid.Check(t, func(t *rapid.T) {

@@ -13,7 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/resilienced/resilienced/policy/prices"
 	"github.com/resilienced/resilienced/policy/strict"
+	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/fallback"
 	"github.com/resilienced/resilienced/rules/limit"
 )
@@ -79,6 +81,7 @@ func TestExampleHasEveryField(t *testing.T) {
 		Targets        []yaml.Node
 		Defaults       yaml.Node
 		Runs, Quotas   yaml.Node
+		Prices         yaml.Node
 		Classification []yaml.Node
 		Chains         map[string]yaml.Node
 		Rest           map[string]any `yaml:",inline"`
@@ -103,6 +106,27 @@ func TestExampleHasEveryField(t *testing.T) {
 		if !strict.Has(&root.Quotas, key) {
 			t.Errorf("quotas has no %s", key)
 		}
+	}
+	section := root.Prices
+	for _, key := range []string{"table", "updated", "models", "aliases"} {
+		if !strict.Has(&section, key) {
+			t.Errorf("prices has no %s", key)
+		}
+	}
+	var priceFields []strict.Setting[budget.Price]
+	strict.New[budget.Price]().Read(d, &section, strict.Place{Extra: []strict.Key{
+		{Name: "table", Read: ignore},
+		{Name: "updated", Read: ignore},
+		{Name: "aliases", Read: ignore},
+		{Name: "models", Read: func(n *yaml.Node, _ string) {
+			for i := 1; i < len(n.Content); i += 2 {
+				priceFields = append(priceFields, prices.Schema().Read(d, n.Content[i], strict.Place{})...)
+			}
+		}},
+	}})
+	missing(t, prices.Schema(), priceFields)
+	if err := d.Err(); err != nil {
+		t.Error(err)
 	}
 	for _, key := range []string{"version", "unknown_targets", "dry_run"} {
 		if _, ok := root.Rest[key]; !ok {

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -123,9 +124,7 @@ func leavesOf(v reflect.Value, path string) map[string]func() func() {
 	leaves := make(map[string]func() func())
 	if v.Kind() == reflect.Struct {
 		for i := range v.NumField() {
-			for p, change := range leavesOf(v.Field(i), path+"."+v.Type().Field(i).Name) {
-				leaves[p] = change
-			}
+			maps.Copy(leaves, leavesOf(v.Field(i), path+"."+v.Type().Field(i).Name))
 		}
 		return leaves
 	}

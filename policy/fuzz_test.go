@@ -99,24 +99,3 @@ func TestAnySettingsResolve(t *testing.T) {
 		}
 	})
 }
-
-func TestDurationsAreReadAsTheyAreWritten(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		d := time.Duration(rapid.Int64Range(0, strict.MaxDuration.Milliseconds()).Draw(t, "ms")) * time.Millisecond
-		if got, ok := strict.ParseDuration(strict.FormatDuration(d)); !ok || got != d {
-			t.Fatalf("%v is written %s and read %v, %v", d, strict.FormatDuration(d), got, ok)
-		}
-	})
-	for text, want := range map[string]time.Duration{
-		"0": 0, "0s": 0, "1.5s": 1500 * time.Millisecond, "1d12h": 36 * time.Hour, "0.5d": 12 * time.Hour, "1m30s": 90 * time.Second,
-	} {
-		if got, ok := strict.ParseDuration(text); !ok || got != want {
-			t.Errorf("%s is read %v, %v", text, got, ok)
-		}
-	}
-	for _, text := range []string{"", "1", "s", "1 s", "1S", "1us", "0.1ms", "1h-1m", "..s", "1.2.3s", "9999999999d", "1s\n"} {
-		if got, ok := strict.ParseDuration(text); ok {
-			t.Errorf("%q is read %v", text, got)
-		}
-	}
-}

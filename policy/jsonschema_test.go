@@ -15,6 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/resilienced/resilienced/policy/prices"
+	"github.com/resilienced/resilienced/policy/strict"
 )
 
 var update = flag.Bool("update", false, "write deploy/policies/policy.schema.json")
@@ -37,26 +40,26 @@ func TestSchemaFile(t *testing.T) {
 }
 
 // compiled is the schema for a validator, which checks it against its own.
-func compiled(t testing.TB) *jsonschema.Schema {
-	t.Helper()
+func compiled(tb testing.TB) *jsonschema.Schema {
+	tb.Helper()
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("policy.schema.json", document); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := c.Compile("policy.schema.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // valid tells whether a schema takes a YAML text, as an editor reads it.
-func valid(t testing.TB, s *jsonschema.Schema, text []byte) error {
-	t.Helper()
+func valid(tb testing.TB, s *jsonschema.Schema, text []byte) error {
+	tb.Helper()
 	var n yaml.Node
 	if err := yaml.Load(text, &n); err != nil {
 		return err
@@ -81,6 +84,7 @@ func value(n *yaml.Node) any {
 			list = append(list, value(item))
 		}
 		return list
+	default:
 	}
 	switch n.ShortTag() {
 	case "!!null":
@@ -214,5 +218,70 @@ func TestSchemaDescribesEveryKey(t *testing.T) {
 	}
 	if len(keys) != len(root["properties"].(map[string]any)) {
 		t.Error("the schema has more keys than the reader")
+	}
+}
+
+// For every field there is: what its reader takes, its schema takes. The values
+// are all sorts of scalars, lists and mappings, right and wrong ones.
+func TestEveryFieldAndItsSchema(t *testing.T) {
+	taken := checkFields(t, targetSchema()) + checkFields(t, ruleSchema()) + checkFields(t, chainSchema()) +
+		checkFields(t, levelSchema()) + checkFields(t, runSchema()) + checkFields(t, quotaSchema()) + checkFields(t, prices.Schema())
+	if taken < 500 {
+		t.Errorf("only %d values were taken", taken)
+	}
+}
+
+func checkFields[T any](t *testing.T, s *strict.Schema[T]) (taken int) {
+	t.Helper()
+	for _, f := range s.Fields {
+		c := jsonschema.NewCompiler()
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(f.JSON.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AddResource("field.json", document); err != nil {
+			t.Fatal(err)
+		}
+		schema, err := c.Compile("field.json")
+		if err != nil {
+			t.Fatalf("%s: %v", f.Path, err)
+		}
+		words, _ := f.JSON["enum"].([]string)
+		refused := 0
+		for _, text := range append(sampleValues(), words...) {
+			var n yaml.Node
+			if err := yaml.Load([]byte(text), &n); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+			if len(n.Content) > 0 {
+				node = n.Content[0]
+			}
+			refuses := schema.Validate(value(node))
+			if refuses != nil {
+				refused++
+			}
+			if _, ok := f.Read(newDecoder("p"), node, "x"); ok {
+				taken++
+				if refuses != nil {
+					t.Errorf("%s: %s is taken, and its schema says %v", f.Path, text, refuses)
+				}
+			}
+		}
+		if refused == 0 {
+			t.Errorf("%s: its schema refuses nothing", f.Path)
+		}
+	}
+	return taken
+}
+
+func sampleValues() []string {
+	return []string{
+		"0", "1", "-1", "2", "50", "100", "429", "599", "1000", "1_000", "1_0_0", "10000", "1_000_000", "1000000000", "1000000000000000", "1000000000000001", "-32000", "2147483648",
+		"0x10", "010", "1.0", "1.5", "1e3", ".nan", ".inf", "+5", "'5'", "'1_000'", "5_", "_5",
+		"0s", "1ms", "'0'", "250ms", "30s", "1m30s", "1.5h", ".5s", "1.s", "24h", "7d", "365d", "1d12h", "1 s", "1S", "-5s", "0.5ms", "1us", "9999h",
+		"true", "false", "yes", "True", "null", "~", "''", "x", "'x y'", "' x'", "'x '", "é", "USD", "usd", "EURO", "unlimited", "Unlimited", "none",
+		"500-503", "503-500", "5_00-5_03", "600-700", "2026-11-01", "DENY", "UNAVAILABLE", "llm", "EMPTY", strings.Repeat("x", 256), strings.Repeat("x", 257), strings.Repeat("é", 128),
+		"[]", "[x]", "[1]", "[500, 501-503]", "[UNAVAILABLE, INTERNAL]", "[EMPTY]", "[llm, default]", "[x, 1]", "[[x]]", "{}", "{a: b}", "{A: b}", "{a: 1}", "{'a b': 'c'}",
 	}
 }

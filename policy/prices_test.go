@@ -148,3 +148,45 @@ func TestManyPrices(t *testing.T) {
 	}
 	t.Logf("2500 prices take %d bytes", b.Len())
 }
+
+// A table spliced into a policy is what the policy then has, and all that
+// changes.
+func TestSplicedPolicy(t *testing.T) {
+	old := example(t)
+	today := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	text, err := prices.Splice(old.Source(), prices.Default().Dated(today))
+	if err == nil {
+		_, err = Parse("new.yaml", text, Options{})
+	}
+	// The example has an alias of a model that the table lacks.
+	if err == nil || !strings.Contains(err.Error(), `no price of "openai/gpt-small" is known`) {
+		t.Errorf("an alias to nowhere: %v", err)
+	}
+	text = bytes.Replace(text, []byte("openai/gpt-small-eu: openai/gpt-small\n"), []byte("openai/gpt-small-eu: openai/gpt-4o-mini\n"), 1)
+	next, err := Parse("new.yaml", text, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Diff(old, next) {
+		if c.Where != "prices" {
+			t.Errorf("Splice changed %+v", c)
+		}
+	}
+	if day, ok := next.PricesAsOf(); !ok || !day.Equal(today) {
+		t.Errorf("prices are of %v", day)
+	}
+}
+
+func BenchmarkParse2500Prices(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("version: 1\nprices:\n  updated: 2026-11-01\n  models:\n")
+	for i := range 2500 {
+		fmt.Fprintf(&text, "    provider/some-model-name-%d: {input: 2500000, output: 10000000, cached_input: 1250000}\n", i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse("b", []byte(text.String()), Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

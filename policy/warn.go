@@ -147,7 +147,7 @@ func (w *warner) unusedAliases() {
 		case e == nil && w.unnamed.Price != nil:
 			w.warn(a.pos, path, "defaults give the price already, and that comes first; remove one")
 		case e == nil:
-			near := w.Policy.meant(name)
+			near := w.meant(name)
 			if near == "" {
 				near = "; add an entry, or correct the name"
 			}

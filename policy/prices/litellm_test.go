@@ -14,11 +14,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-func sample(t testing.TB) string {
-	t.Helper()
+func sample(tb testing.TB) string {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "litellm.json"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(text)
 }

@@ -94,7 +94,7 @@ func TestSpliceIntoTheExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Splice(text, many(2500))
+	got, err := Splice(text, many())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,11 +91,14 @@ func TestReadProblems(t *testing.T) {
 	}
 }
 
-// rereads holds that a table is read as it was written.
-func rereads(t interface {
+// fataler is a test, or a check of rapid.
+type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, table *Table) {
+}
+
+// rereads holds that a table is read as it was written.
+func rereads(t fataler, table *Table) {
 	t.Helper()
 	var b bytes.Buffer
 	if err := table.Dated(day(2026, 11, 22)).WriteYAML(&b); err != nil {
@@ -167,7 +170,8 @@ func FuzzRead(f *testing.F) {
 }
 
 // many is a table as large as what an import of everything gives.
-func many(n int) *Table {
+func many() *Table {
+	const n = 2500
 	table := &Table{models: make(map[string]*budget.Price, n)}
 	for i := range n {
 		in, out, cached := int64(i), int64(2*i), int64(i/2)
@@ -179,18 +183,18 @@ func many(n int) *Table {
 // An import of all that there is fits into a policy.
 func TestSizeOfAllModels(t *testing.T) {
 	var b bytes.Buffer
-	if err := many(2500).WriteYAML(&b); err != nil {
+	if err := many().WriteYAML(&b); err != nil {
 		t.Fatal(err)
 	}
 	if b.Len() > strict.MaxBytes/3 {
 		t.Errorf("2500 models take %d bytes", b.Len())
 	}
-	rereads(t, many(2500))
+	rereads(t, many())
 }
 
 func BenchmarkRead2500(b *testing.B) {
 	var text bytes.Buffer
-	if err := many(2500).WriteYAML(&text); err != nil {
+	if err := many().WriteYAML(&text); err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(text.Len()))
