@@ -51,7 +51,7 @@ func (e *Engine) ExportCalls(ctx context.Context, q *CallsQuery, send func(*Call
 	if err != nil {
 		return storeError(err)
 	}
-	x := &export{since: now.Add(-since), send: send}
+	x := &export{ctx: ctx, since: now.Add(-since), send: send}
 	if x.expected, err = e.record.expect(ctx, q.Namespace, x.since); err != nil {
 		return err
 	}
@@ -93,6 +93,7 @@ func (r *recorder) expect(ctx context.Context, namespace string, since instant) 
 
 // export puts chunks that overlap, of replicas side by side, into one order.
 type export struct {
+	ctx      context.Context //nolint:containedctx // an export lives as long as its reader's call
 	since    instant
 	send     func(*CallsPart) error
 	expected int
@@ -136,6 +137,9 @@ func (x *export) flush(before instant) error {
 }
 
 func (x *export) part(calls []ended) error {
+	if x.ctx.Err() != nil {
+		return context.Cause(x.ctx)
+	}
 	p := &CallsPart{Calls: make([]*Call, 0, len(calls)), Missing: x.missing}
 	for i := range calls {
 		call := calls[i].call
