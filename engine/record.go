@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,6 +32,8 @@ const (
 	recordEvery = time.Second
 	// chunksPerTurn is how many chunks one transaction writes.
 	chunksPerTurn = 16
+	// maxIdle is how many buffers are kept for the next chunks.
+	maxIdle = 4
 )
 
 // recorder keeps what was reported, so that it can be played through other
@@ -51,6 +54,7 @@ type recorder struct {
 	// writing guards what follows. It may be held while the store writes.
 	writing sync.Mutex
 	spare   []queuedCall
+	idle    []bytes.Buffer        // of chunks that are written
 	open    map[string]*openCalls // by namespace
 	kept    map[string]*keptCalls // by namespace
 	packer  packer
@@ -91,6 +95,10 @@ func (r *recorder) reported(w *report) {
 	q.at = w.result.Now
 	c := &q.call
 	c.fromPermit(w.claims.Operation, w.settled, w.permit)
+	c.Run = w.claims.Run
+	if chain, ok := w.policy.Chain(c.Chain); !ok || c.Level >= len(chain.Levels) || chain.Levels[c.Level].Target != c.Target {
+		c.Chain, c.Level = "", 0 // the operation went on elsewhere than its chain
+	}
 	c.ReportedAt, c.Late = w.result.Now, w.expired(w.result.Now)
 	c.Signal, c.Usage = w.req.Signal, w.req.Usage
 	c.Signal.Message = ""
@@ -231,6 +239,9 @@ func (r *recorder) opened(namespace string, now instant) *openCalls {
 	open := r.open[namespace]
 	if open == nil {
 		open = &openCalls{since: now}
+		if n := len(r.idle); n > 0 {
+			open.filling.plain, r.idle = r.idle[n-1], r.idle[:n-1]
+		}
 		r.open[namespace] = open
 	}
 	return open
@@ -310,6 +321,10 @@ func (r *recorder) put(ctx context.Context, t *turn, now instant) error {
 func (r *recorder) forget(namespace string, unwritten bool) {
 	open := r.open[namespace]
 	delete(r.open, namespace)
+	if len(r.idle) < maxIdle {
+		open.filling.plain.Reset()
+		r.idle = append(r.idle, open.filling.plain)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held -= open.waiting

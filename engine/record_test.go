@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -489,7 +490,7 @@ func show(e *ended) string {
 		if p == nil {
 			return "-"
 		}
-		return fmt.Sprint(*p)
+		return strconv.FormatInt(*p, 10)
 	}
 	plain := *c
 	plain.Estimate, plain.Usage = budget.Estimate{}, budget.Usage{}

@@ -50,6 +50,8 @@ type Config struct {
 	AllowDrills bool
 	// NoReflection leaves out gRPC reflection.
 	NoReflection bool
+	// NoRecording keeps no calls for simulations.
+	NoRecording bool
 	// DrainDelay is how long the node still takes calls after health says
 	// NOT_SERVING, so that balancers notice.
 	DrainDelay time.Duration
@@ -109,6 +111,7 @@ func (n *Node) start(ctx context.Context) error {
 	var err error
 	n.engine, err = engine.New(ctx, engine.Config{
 		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, OnEvent: n.cfg.OnEvent,
+		NoRecording: n.cfg.NoRecording,
 	})
 	if err != nil {
 		return fmt.Errorf("start the engine: %w", err)

@@ -63,7 +63,7 @@ func TestExportCalls(t *testing.T) {
 		_, err := h.permits.Report(ctx, &pb.ReportRequest{
 			PermitId: p.GetPermitId(), Outcome: pb.Outcome_OUTCOME_SUCCESS, Signal: &pb.Signal{HttpStatus: proto.Int32(200), Message: "words"},
 			Quality: &pb.Quality{Detail: "more words"}, Duration: durationpb.New(time.Second),
-			Usage: &pb.Usage{CostMicros: proto.Int64(int64(i)), Model: "m"},
+			Usage: &pb.Usage{CostMicros: new(int64(i)), Model: "m"},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -247,7 +247,10 @@ func TestReadCallsNamesLines(t *testing.T) {
 	if _, err := all(ReadCalls(io.MultiReader(strings.NewReader(good+"\n"), iotest.ErrReader(broken)))); !errors.Is(err, broken) {
 		t.Errorf("a reader's error is %v", err)
 	}
-	for range ReadCalls(strings.NewReader(good + "\n" + good)) {
+	for _, err := range ReadCalls(strings.NewReader(good + "\n" + good)) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // it ends when nobody reads on
 	}
 	if err := WriteCall(failing{}, someCall()); err == nil {

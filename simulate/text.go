@@ -25,21 +25,21 @@ const (
 // nothing in a name that a terminal would act upon. It returns the writer's
 // error.
 func (r *Result) WriteText(w io.Writer) error {
-	out := bufio.NewWriter(w)
-	fmt.Fprintln(out, r.Answer)
+	out := page{bufio.NewWriter(w)}
+	out.say("%s\n", r.Answer)
 	if r.Calls > 0 {
-		fmt.Fprintf(out, "\n%d calls, %s to %s", r.Calls, stamp(*r.From), stamp(*r.Until))
+		out.say("\n%d calls, %s to %s", r.Calls, stamp(*r.From), stamp(*r.Until))
 		if r.Missing > 0 {
-			fmt.Fprintf(out, " (%d more were not recorded)", r.Missing)
+			out.say(" (%d more were not recorded)", r.Missing)
 		}
-		fmt.Fprint(out, "\n\n")
+		out.say("\n\n")
 		r.writeTotals(out)
 		r.writeTargets(out)
 		r.writeOpenings(out)
 		r.writeRuns(out)
-		fmt.Fprintln(out, "\nWhat this cannot know")
+		out.say("\nWhat this cannot know\n")
 		for _, l := range r.Limits {
-			fmt.Fprintln(out, "- "+l)
+			out.say("- %s\n", l)
 		}
 	}
 	if err := out.Flush(); err != nil {
@@ -48,15 +48,20 @@ func (r *Result) WriteText(w io.Writer) error {
 	return nil
 }
 
-func table(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 0, 2, ' ', 0) }
+// page is what is written. The first error stays until it is flushed.
+type page struct{ *bufio.Writer }
+
+func (p page) say(format string, args ...any) { _, _ = fmt.Fprintf(p.Writer, format, args...) }
+
+func table(out page) *tabwriter.Writer { return tabwriter.NewWriter(out.Writer, 0, 0, 2, ' ', 0) }
 
 // row writes the cells of a line. The writers of this file do not fail before
 // they are flushed.
-func row(t io.Writer, cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
+func row(t io.Writer, cells ...string) { _, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-func (r *Result) writeTotals(out io.Writer) {
+func (r *Result) writeTotals(out page) {
 	was, will := &r.Totals.Old, &r.Totals.New
 	t := table(out)
 	row(t, "", "OLD", "NEW")
@@ -99,8 +104,8 @@ func refusals(s *Side, key [2]string) int64 {
 	return 0
 }
 
-func (r *Result) writeTargets(out io.Writer) {
-	fmt.Fprintln(out, "\nTargets, the most affected first (old → new)")
+func (r *Result) writeTargets(out page) {
+	out.say("\nTargets, the most affected first (old → new)\n")
 	t := table(out)
 	row(t, "TARGET", "CALLS", "REFUSED", "COST", "NOT SPENT", "EARLY", "OPENED", "NEWLY REFUSED")
 	for i := range r.Targets[:min(len(r.Targets), textTargets)] {
@@ -116,30 +121,30 @@ func (r *Result) writeTargets(out io.Writer) {
 	more(out, len(r.Targets)-textTargets, "targets")
 }
 
-func (r *Result) writeOpenings(out io.Writer) {
+func (r *Result) writeOpenings(out page) {
 	list := r.Totals.New.Openings
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprintln(out, "\nBreakers that open under the new policy")
+	out.say("\nBreakers that open under the new policy\n")
 	t := table(out)
-	row(t, "AT", "TARGET", "CAUSE", "FOR", "")
+	row(t, "AT", "TARGET", "CAUSE", "FOR")
 	for _, o := range list[:min(len(list), textOpenings)] {
-		note := ""
+		length := lasting(o.ForMS)
 		if o.ClosedAt == nil {
-			note = "still open at the end"
+			length += ", to the end"
 		}
-		row(t, stamp(o.At), printable(o.Target), o.Cause, lasting(o.ForMS), note)
+		row(t, stamp(o.At), printable(o.Target), o.Cause, length)
 	}
 	_ = t.Flush() // to a buffer
 	more(out, int(r.Totals.New.Opened)-textOpenings, "openings")
 }
 
-func (r *Result) writeRuns(out io.Writer) {
+func (r *Result) writeRuns(out page) {
 	if len(r.Runs) == 0 {
 		return
 	}
-	fmt.Fprintln(out, "\nRuns that a cap stops (calls refused, old → new)")
+	out.say("\nRuns that a cap stops (calls refused, old → new)\n")
 	t := table(out)
 	row(t, "RUN", "CALLS", "NOT SPENT", "FIRST (NEW)", "CAP")
 	for _, s := range r.Runs[:min(len(r.Runs), textRuns)] {
@@ -157,9 +162,9 @@ func (r *Result) writeRuns(out io.Writer) {
 	more(out, len(r.Runs)-textRuns, "runs")
 }
 
-func more(out io.Writer, n int, what string) {
+func more(out page, n int, what string) {
 	if n > 0 {
-		fmt.Fprintf(out, "and %d more %s; the JSON has them\n", n, what)
+		out.say("and %d more %s; the JSON has them\n", n, what)
 	}
 }
 

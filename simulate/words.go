@@ -39,16 +39,9 @@ func (r *Result) answer() string {
 	if r.Totals.NewlyGranted > 0 {
 		fmt.Fprintf(&b, ", and grants %d that the old one refuses", r.Totals.NewlyGranted)
 	}
-	fmt.Fprintf(&b, ". The calls that it grants cost %s instead of %s; breakers open %s instead of %s.",
-		dollars(will.CostMicros), dollars(was.CostMicros), times(will.Opened), times(was.Opened))
+	fmt.Fprintf(&b, ". The calls that it grants cost %s (old: %s), and breakers open %d times (old: %d).",
+		dollars(will.CostMicros), dollars(was.CostMicros), will.Opened, was.Opened)
 	return b.String()
-}
-
-func times(n int64) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
 }
 
 // limits says what this simulation cannot know.
@@ -57,6 +50,7 @@ func limits(calls []*engine.Call, in *Input) []string {
 		"Only calls that were granted then are recorded. What was refused then and would be granted now is unknown.",
 		"Callers are played as they behaved then. One that is refused would really have waited, gone elsewhere or given up, so later calls of its operation and run are a guess, and a call that waits would mostly have been made, and paid, a little later.",
 		"The simulation begins with closed breakers, full retry budgets and runs that have spent nothing, whatever was the case when the recording began. Runs have the caps of now from their first recorded call on, and nobody stops or finishes them.",
+		"Both policies are played as they are written. What operators set beside them, breakers held by hand, observing or a pass, is not played.",
 		"Of each wait that is drawn at random the shortest is taken, and a breaker that closes does not ramp up. The attempts, the deadline and the wait that a caller asked for itself are not recorded; the policy's are used.",
 		"Free text is not recorded, and headers only as far as the policy of then looked at them: operator's rules on messages or on other headers match nothing.",
 	}
