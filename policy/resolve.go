@@ -49,13 +49,13 @@ func (p *Policy) build(base target.Config, e *entry) (target.Config, map[string]
 		}
 	}
 	if p.opts.Exact {
-		c.Exact, c.Retry.Margin, c.Breaker.Ramp = true, false, 0
-		if !p.opts.Shortest {
-			c.Retry.Jitter = retry.NoJitter
-		}
+		c.Exact, c.Retry.Jitter, c.Retry.Margin, c.Breaker.Ramp = true, retry.NoJitter, false, 0
 		for _, path := range []string{"retry.jitter", "retry.retry_after_margin", "breaker.ramp"} {
 			notes[path] = "drill"
 		}
+	}
+	if p.opts.Shortest {
+		c.Retry.Margin, c.Breaker.Ramp = false, 0
 	}
 	return c, notes
 }

@@ -60,7 +60,7 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 
 // parse reads a policy for a simulation.
 func parse(p Policy) (*policy.Policy, error) {
-	return policy.Parse(cmp.Or(p.File, "policy.yaml"), p.Text, policy.Options{Exact: true, Shortest: true})
+	return policy.Parse(cmp.Or(p.File, "policy.yaml"), p.Text, policy.Options{Shortest: true})
 }
 
 func runsOf(list []AgentRun) (map[string]AgentRun, error) {

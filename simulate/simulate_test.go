@@ -256,6 +256,46 @@ func TestLostLateAndLongCalls(t *testing.T) {
 	want(t, "long", reasons(r.Totals.New.Refusals), "DENIED CONCURRENCY 1 $1;")
 }
 
+// Who calls, in which task and with what, is played too: each of these bounds
+// needs it.
+func TestIdentityIsPlayed(t *testing.T) {
+	again := func(i int, change func(*engine.Call)) *engine.Call {
+		c := call(0, time.Duration(i)*20*time.Second, 400)
+		c.Run = "r"
+		change(c)
+		return c
+	}
+	for name, c := range map[string]struct {
+		change func(i int) func(*engine.Call)
+		policy string
+		want   string
+	}{
+		"task": {func(i int) func(*engine.Call) {
+			return func(c *engine.Call) {
+				c.Operation, c.Task, c.Signal.HTTPStatus = fmt.Sprint("o", i/2), "t", 408
+			}
+		}, "retry: {task_budget: 1}", "DENIED TASK_RETRY_BUDGET 1 $1;"},
+		"fingerprint": {func(i int) func(*engine.Call) {
+			return func(c *engine.Call) { c.Operation, c.Fingerprint = fmt.Sprint("o", i), "f" }
+		}, "max_identical_failures: 2", "DENIED REPEATED_FAILURE 2 $2;"},
+		"credential": {func(i int) func(*engine.Call) {
+			return func(c *engine.Call) {
+				c.Operation, c.Credential, c.Signal.HTTPStatus = fmt.Sprint("o", i), fmt.Sprint("key", i%2), 503
+			}
+		}, "breaker: {consecutive_failures: 1, cooldown_base: 5m, per_credential: true}", "DENIED BREAKER_OPEN 2 $2;"},
+	} {
+		var list []*engine.Call
+		for i := range 4 {
+			list = append(list, again(i, c.change(i)))
+		}
+		r := run(t, simulate.Input{Calls: calls(list...), New: text("version: 1\ntargets: [{match: api, preset: llm, " + c.policy + "}]")})
+		want(t, name, reasons(r.Totals.New.Refusals), c.want)
+		if name == "credential" && (len(r.Totals.New.Openings) != 2 || r.Totals.New.Openings[0].Credential != "key0") {
+			t.Errorf("openings %+v", r.Totals.New.Openings)
+		}
+	}
+}
+
 // Money is valued alike on both sides: by the caller, else by the new prices,
 // else by the old ones.
 func TestBothSidesCountTheSameMoney(t *testing.T) {
