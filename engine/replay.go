@@ -29,8 +29,8 @@ func (e *Engine) StartReplay(ctx context.Context, at rules.Instant, p *policy.Po
 	if err != nil {
 		return "", storeError(err)
 	}
-	e.applying.Lock()
-	defer e.applying.Unlock()
+	e.loading <- struct{}{}
+	defer func() { <-e.loading }()
 	next := *e.policies.Load()
 	next.own = maps.Clone(next.own)
 	next.own[ns] = p
@@ -49,7 +49,7 @@ func (e *Engine) AdvanceTo(ctx context.Context, ns string, to rules.Instant) err
 		if err != nil {
 			return storeError(err)
 		}
-		step := &step{to: to, sweep: sweep{engine: e}}
+		step := &step{to: to}
 		if len(due) > 0 {
 			step.to, step.sweep.key = due[0].Due, due[0].Key
 		}
