@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/resilienced/resilienced/rules/admit"
 	"github.com/resilienced/resilienced/rules/budget"
@@ -259,7 +256,7 @@ func TestChunksAreWrittenByAgeAndSize(t *testing.T) {
 		if n, _ := r.chunks("n"); n != 0 {
 			t.Errorf("%d chunks of one young call", n)
 		}
-		time.Sleep(chunkAge)
+		time.Sleep(chunkAge + recordEvery/2) // and between two looks at the queue
 		if n, calls := r.chunks("n"); n != 1 || calls != 1 {
 			t.Errorf("%d chunks with %d calls", n, calls)
 		}
@@ -277,11 +274,15 @@ func TestChunksAreWrittenByAgeAndSize(t *testing.T) {
 // afterwards.
 func TestOverflowIsCounted(t *testing.T) {
 	recorded(t, Config{}, func(r *recording) {
-		r.engine.record.limit = 10
-		r.engine.record.wake = make(chan struct{}) // nobody is woken: the queue fills
+		rec := r.engine.record
+		rec.writing.Lock() // nobody takes from the queue
+		rec.mu.Lock()
+		rec.limit = 10
+		rec.mu.Unlock()
 		for range 25 {
 			r.report(r.acquire(AcquireRequest{}), good())
 		}
+		rec.writing.Unlock()
 		if calls, parts := r.export("n", 0); len(calls) != 10 || parts[len(parts)-1].Missing != 15 {
 			t.Errorf("%d calls, missing %d", len(calls), parts[len(parts)-1].Missing)
 		}
@@ -295,7 +296,9 @@ func TestOverflowIsCounted(t *testing.T) {
 
 func TestRecordingIsBounded(t *testing.T) {
 	recorded(t, Config{}, func(r *recording) {
+		r.engine.record.writing.Lock()
 		r.engine.record.keep = 3000
+		r.engine.record.writing.Unlock()
 		for i := range 8000 {
 			r.report(r.acquire(AcquireRequest{OperationID: fmt.Sprint("o", i)}), good())
 			if i%100 == 0 {
@@ -396,207 +399,31 @@ func TestRecordingOutlivesItsEngine(t *testing.T) {
 
 // A store that fails for a while loses no call that fits the queue.
 func TestRecordingWaitsForItsStore(t *testing.T) {
-	recorded(t, Config{}, func(r *recording) {
-		down := &downStore{Store: r.store}
-		r.engine.store = down
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Store: memory.New(memory.Config{})}
+		e, err := New(context.Background(), Config{Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &recording{t, e, store}
 		for range 5 {
 			r.report(r.acquire(AcquireRequest{}), good())
 		}
-		down.err = statestore.ErrUnavailable
+		store.set(nil, nil, statestore.ErrUnavailable)
 		time.Sleep(time.Minute)
-		down.err = nil
+		store.set(nil, nil, nil)
 		if calls, parts := r.export("n", 0); len(calls) != 5 || parts[0].Missing != 0 {
 			t.Errorf("%d calls after an outage", len(calls))
 		}
 		r.report(r.acquire(AcquireRequest{}), good())
-		down.err = statestore.ErrRejected
+		store.set(nil, func(e *statestore.Entry) bool { return e.Key.Kind == statestore.KindCalls }, nil)
 		time.Sleep(time.Minute)
-		down.err = nil
+		store.set(nil, nil, nil)
 		if calls, parts := r.export("n", 0); len(calls) != 5 || parts[len(parts)-1].Missing != 1 {
 			t.Errorf("%d calls and %d missing after the store refused one", len(calls), parts[len(parts)-1].Missing)
 		}
-	})
-}
-
-// downStore fails the writing of chunks while err is set.
-type downStore struct {
-	statestore.Store
-	err error
-}
-
-func (s *downStore) Update(ctx context.Context, entries []*statestore.Entry, fn statestore.Func) error {
-	if s.err != nil && entries[0].Key.Kind == statestore.KindCalls {
-		return s.err
-	}
-	return s.Store.Update(ctx, entries, fn)
-}
-
-// TestChunkRoundTrip: what is packed is unpacked, sorted by its end.
-func TestChunkRoundTrip(t *testing.T) {
-	p := &packer{}
-	rapid.Check(t, func(t *rapid.T) {
-		var f filling
-		var want []ended
-		at := instant(1_700_000_000_000_000)
-		for range rapid.IntRange(1, 20).Draw(t, "calls") {
-			e := drawCall(t)
-			at += instant(rapid.Int64Range(0, 1000).Draw(t, "later"))
-			e.at = at
-			e.call.AcquiredAt = at - instant(rapid.Int64Range(0, 5_000_000).Draw(t, "took"))
-			if !rapid.Bool().Draw(t, "lost") {
-				e.call.ReportedAt = at
-			}
-			want = append(want, e)
-		}
-		for _, i := range rapid.Permutation(indexes(len(want))).Draw(t, "order") {
-			if err := p.add(&f, &want[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		chunk, err := p.close(&f)
-		if err != nil || chunk.Count != len(want) || chunk.From != want[0].at || chunk.Until != want[len(want)-1].at {
-			t.Fatalf("chunk %+v, %v", chunk, err)
-		}
-		got, err := chunk.unpack()
-		if err != nil || len(got) != len(want) {
-			t.Fatalf("%d of %d calls, %v", len(got), len(want), err)
-		}
-		seen := map[string]bool{}
-		for i := range got {
-			if got[i].at != want[i].at {
-				t.Fatalf("call %d ended at %d, want %d", i, got[i].at, want[i].at)
-			}
-			seen[show(&got[i])] = true
-		}
-		for i := range want {
-			if !seen[show(&want[i])] {
-				t.Fatalf("%s is not among %v", show(&want[i]), seen)
-			}
+		if err := errors.Join(e.Close(context.Background()), store.Close()); err != nil {
+			t.Error(err)
 		}
 	})
-}
-
-func indexes(n int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	return list
-}
-
-// show is a call with what its pointers point to.
-func show(e *ended) string {
-	c, value := &e.call, func(p *int64) string {
-		if p == nil {
-			return "-"
-		}
-		return strconv.FormatInt(*p, 10)
-	}
-	plain := *c
-	plain.Estimate, plain.Usage = budget.Estimate{}, budget.Usage{}
-	return fmt.Sprintf("%d %+v %s %s %s %s %s %s %s", e.at, plain, value(c.Estimate.Cost), value(c.Estimate.Input), value(c.Estimate.MaxOutput),
-		value(c.Usage.Cost), value(c.Usage.Input), value(c.Usage.Output), value(c.Usage.Cached))
-}
-
-func drawCall(t *rapid.T) ended {
-	word := rapid.SampledFrom([]string{"", "a", "b/c", "ü"})
-	amount := func(name string) *int64 {
-		if rapid.Bool().Draw(t, name) {
-			return nil
-		}
-		return new(rapid.Int64Range(0, 1<<50).Draw(t, name+" value"))
-	}
-	c := Call{
-		Late: rapid.Bool().Draw(t, "late"), Target: "t", Chain: word.Draw(t, "chain"), Level: rapid.IntRange(0, 15).Draw(t, "level"),
-		Run: word.Draw(t, "run"), Task: word.Draw(t, "task"), Operation: word.Draw(t, "op"),
-		Idempotency: operation.Idempotency(rapid.IntRange(0, 3).Draw(t, "mode")), Credential: word.Draw(t, "credential"),
-		Reporter: word.Draw(t, "reporter"), Fingerprint: word.Draw(t, "fingerprint"), Would: admit.Reason(word.Draw(t, "would")),
-		Estimate: budget.Estimate{Cost: amount("est cost"), Input: amount("est in"), MaxOutput: amount("est out")},
-		Usage:    budget.Usage{Cost: amount("cost"), Input: amount("in"), Output: amount("out"), Cached: amount("cached")},
-		Signal: classify.Signal{
-			Outcome: classify.Outcome(rapid.IntRange(0, 4).Draw(t, "outcome")), HTTPStatus: rapid.IntRange(0, 599).Draw(t, "status"),
-			GRPCCode: word.Draw(t, "grpc"), MCPCode: rapid.IntRange(-40000, 10).Draw(t, "mcp"), Exception: word.Draw(t, "exception"),
-			Phase: classify.Phase(rapid.IntRange(0, 4).Draw(t, "phase")), BodyCode: word.Draw(t, "code"),
-			Quality:   classify.QualityVerdict(rapid.IntRange(0, 12).Draw(t, "quality")),
-			ClassHint: classify.Class(rapid.IntRange(0, 9).Draw(t, "hint")), Duration: time.Duration(rapid.Int64Range(0, 1<<45).Draw(t, "duration")),
-		},
-	}
-	if rapid.Bool().Draw(t, "headers") {
-		c.Signal.Headers = map[string]string{"retry-after": word.Draw(t, "value")}
-	}
-	if rapid.Bool().Draw(t, "wait") {
-		c.Signal.HasRetryAfter, c.Signal.RetryAfter = true, time.Duration(rapid.Int64Range(0, 1<<45).Draw(t, "wait value"))
-	}
-	return ended{call: c}
-}
-
-// A damaged chunk is an error and no panic.
-func FuzzUnpack(f *testing.F) {
-	var fill filling
-	p := &packer{}
-	if err := p.add(&fill, &ended{at: 5, call: Call{Target: "t", ReportedAt: 5}}); err != nil {
-		f.Fatal(err)
-	}
-	chunk, err := p.close(&fill)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(chunk.Packed, 1)
-	f.Add([]byte{1, 2, 3}, 2)
-	f.Fuzz(func(t *testing.T, packed []byte, n int) {
-		c := &CallChunk{Packed: packed, Count: min(max(n, 0), 1000)}
-		if calls, err := c.unpack(); err == nil && len(calls) != c.Count {
-			t.Errorf("%d calls of %d", len(calls), c.Count)
-		}
-	})
-}
-
-func TestExportOfOverlappingChunksIsOrdered(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		p := &packer{}
-		var chunks []*CallChunk
-		total := 0
-		for range rapid.IntRange(1, 6).Draw(t, "chunks") {
-			var f filling
-			for _, at := range rapid.SliceOfN(rapid.Int64Range(1, 50), 1, 10).Draw(t, "times") {
-				if err := p.add(&f, &ended{at: instant(at), call: Call{Target: "t", ReportedAt: instant(at)}}); err != nil {
-					t.Fatal(err)
-				}
-				total++
-			}
-			chunk, err := p.close(&f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			chunks = append(chunks, chunk)
-		}
-		slicesSortByOrder(chunks)
-		last, n := instant(0), 0
-		x := &export{ctx: context.Background(), send: func(p *CallsPart) error {
-			for _, c := range p.Calls {
-				if c.ReportedAt < last {
-					t.Fatalf("%d after %d", c.ReportedAt, last)
-				}
-				last = c.ReportedAt
-				n++
-			}
-			return nil
-		}}
-		for _, chunk := range chunks {
-			if err := x.add(chunk); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := x.finish(); err != nil || n != total {
-			t.Fatalf("%d of %d calls, %v", n, total, err)
-		}
-	})
-}
-
-func slicesSortByOrder(chunks []*CallChunk) {
-	for i := range chunks {
-		for j := i; j > 0 && chunks[j].OrderBy() < chunks[j-1].OrderBy(); j-- {
-			chunks[j], chunks[j-1] = chunks[j-1], chunks[j]
-		}
-	}
 }

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -44,6 +45,7 @@ func (e *Engine) AdvanceTo(ctx context.Context, ns string, to rules.Instant) err
 	if !e.replay || !isDrill(ns) {
 		return ErrNotDrill
 	}
+	last := statestore.DueKey{}
 	for {
 		due, err := e.store.Due(ctx, statestore.DueQuery{Namespace: ns, Until: to, Limit: 1})
 		if err != nil {
@@ -51,6 +53,10 @@ func (e *Engine) AdvanceTo(ctx context.Context, ns string, to rules.Instant) err
 		}
 		step := &step{to: to}
 		if len(due) > 0 {
+			if due[0] == last { // handling it changed nothing: it would be due for ever
+				return fmt.Errorf("%w: %v of kind %d is still due after it was handled", ErrInternal, last.Key.Name, last.Key.Kind)
+			}
+			last = due[0]
 			step.to, step.sweep.key = due[0].Due, due[0].Key
 		}
 		if err := e.submit(ctx, ns, false, step, nil); err != nil {
