@@ -3,6 +3,7 @@
 package simulate_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/classify"
 	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/server"
 	"github.com/resilienced/resilienced/simulate"
 	"github.com/resilienced/resilienced/statestore/memory"
 )
@@ -138,7 +140,7 @@ func (f *traffic) beat() {
 }
 
 // TestTheSameNumbersRefuseNothing: what an engine granted and recorded, its own
-// policy grants again, and the result is the same every time.
+// policy grants again, also after a way through a file, and the result is the same every time.
 func TestTheSameNumbersRefuseNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, sameNumbers) })
 }
@@ -172,14 +174,20 @@ func sameNumbers(t *rapid.T) {
 	}
 	time.Sleep(10 * time.Second) // leases end
 	var list []*engine.Call
+	var file bytes.Buffer
 	err = e.ExportCalls(context.Background(), &engine.CallsQuery{Namespace: "n"}, func(p *engine.CallsPart) error {
 		list = append(list, p.Calls...)
+		for _, c := range p.Calls {
+			if err := server.WriteCall(&file, c); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := simulate.Input{Calls: calls(list...), New: text(everything), Old: text(everything), Runs: []simulate.AgentRun{{ID: "r1/child", Parent: "r1"}}}
+	in := simulate.Input{Calls: server.ReadCalls(bytes.NewReader(file.Bytes())), New: text(everything), Old: text(everything), Runs: []simulate.AgentRun{{ID: "r1/child", Parent: "r1"}}}
 	first, err := simulate.Run(context.Background(), in)
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +202,7 @@ func sameNumbers(t *rapid.T) {
 	if n := int(first.Calls); n > f.granted || n < f.granted-len(f.flying) {
 		t.Fatalf("%d calls of %d grants, of which %d were not reported", n, f.granted, len(f.flying))
 	}
+	in.Calls = calls(list...)
 	again, err := simulate.Run(context.Background(), in)
 	if err != nil {
 		t.Fatal(err)
