@@ -38,6 +38,7 @@ type acquire struct {
 	world   admit.World
 	query   admit.Query
 	room    chainRoom
+	facts   AcquireFacts
 }
 
 // chainRoom is room for the common case: a single target and a run or two.
@@ -80,6 +81,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	if a.lost != nil && a.granted != nil { // the grant has stored that it is lost
 		e.record.lost(req.Namespace, req.OperationID, a.lost)
 	}
+	e.observeAcquire(a)
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
 		e.abandon(req.Namespace, a.result.Grant.PermitID) //nolint:contextcheck // the caller's is over
 		return nil, context.Cause(ctx)
