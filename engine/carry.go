@@ -219,6 +219,8 @@ func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, 
 		op = op.Tombstone(t.now)
 	case d.State == operation.Succeeded && op.Idempotency != operation.Idempotent:
 		op.Expires = t.now.Add(r.own.config.IdempotencyTTL)
+	case d.State == operation.Locked:
+		op.Expires = t.now.Add(operation.LockedRetention)
 	}
 	if op.Detail != nil && op.Detail.Letter != "" {
 		op.Expires = max(op.Expires, t.now.Add(deadletter.ReplayableRetention))

@@ -296,7 +296,6 @@ func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own
 	if len(chain.Levels) > 1 {
 		keys = make([]levelKeys, len(chain.Levels))
 	}
-	before := t.missing
 	alone := v.Class == classify.OK || v.Class == classify.Aborted || len(chain.Levels) == 1
 	for i, l := range chain.Levels {
 		keys[i] = r.own
@@ -313,7 +312,7 @@ func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own
 			}
 		}
 	}
-	if t.missing && !before {
+	if t.missing { // also what the vote still needs
 		return nil, false
 	}
 	w.Levels = t.levels(chain, keys, r.room.levels[:])
