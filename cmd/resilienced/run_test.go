@@ -24,7 +24,16 @@ import (
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asCommand makes the test binary the command itself, for tests that need a
+// process: signals, exit codes, real streams.
+const asCommand = "RESILIENCED_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // run runs a command line to its end.
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {

@@ -56,7 +56,7 @@ func (s *session) warnFresh(ctx context.Context, t *pb.Target) error {
 	if err != nil || explained.GetKind() != "" && len(explained.GetMatched()) > 0 {
 		return nil //nolint:nilerr // it is only a hint
 	}
-	return written(s.stderr.Line(fmt.Sprintf("note: %s was never called and no policy names it; this is how a fresh target reads", t.GetTarget())))
+	return written(s.stderr.Line(fmt.Sprintf("note: no policy names %s, and it was never called or nothing is left of that; this is how a fresh target reads", t.GetTarget())))
 }
 
 // details is a table of names and values; empty values are left out.
