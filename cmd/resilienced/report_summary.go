@@ -53,20 +53,24 @@ func (s *session) summary(ctx context.Context, f *summaryFlags) error {
 		if got.GetTotals().GetAcquires() == 0 && len(got.GetTargets()) == 0 {
 			return s.screen.Line("nothing was asked since " + moment(got.GetFrom().AsTime()) + "; point a client at " + s.Addr() + " first")
 		}
-		if err := s.screen.Text(strings.Join(summaryLines(got), "\n")); err != nil {
-			return err
-		}
-		if err := s.screen.Text(""); err != nil {
+		if err := s.lines(append(summaryLines(got), "")); err != nil {
 			return err
 		}
 		if err := summaryTable(got.GetTargets()).Write(s.screen); err != nil {
 			return err
 		}
-		if advice := switchOn(got.GetTargets()); len(advice) > 0 {
-			return s.screen.Text("\n" + strings.Join(advice, "\n"))
-		}
-		return nil
+		return s.lines(switchOn(got.GetTargets()))
 	}, nil)
+}
+
+// lines writes one line each: no name in them can add another.
+func (s *session) lines(all []string) error {
+	for _, text := range all {
+		if err := s.screen.Line(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
@@ -173,32 +177,36 @@ func summaryTable(targets []*pb.CallSummary) *terminal.Table {
 const otherTargets = "__other__"
 
 // adviceFor is how many targets are named to be switched on first.
-const adviceFor = 2
+const adviceFor = 3
 
 // switchOn names the observed targets that gain most, in the server's order,
 // with the command for each.
 func switchOn(targets []*pb.CallSummary) []string {
 	var lines []string
 	for _, t := range targets {
-		if !t.GetObserved() || refusals(t.GetWouldRefuse()) == 0 || t.GetTarget() == otherTargets || len(lines) > adviceFor {
+		if !t.GetObserved() || refusals(t.GetWouldRefuse()) == 0 || t.GetTarget() == otherTargets || len(lines) >= 2+adviceFor {
 			continue
 		}
 		if len(lines) == 0 {
-			lines = append(lines, "Switch these on first:")
+			lines = append(lines, "", "Switch these on first:")
 		}
-		lines = append(lines, fmt.Sprintf("  resilienced enforce %s", quoted(t.GetTarget())))
+		if terminal.Clean(t.GetTarget()) != t.GetTarget() {
+			lines = append(lines, "  "+t.GetTarget()+" (it cannot be copied from here: its name is in -o json)")
+			continue
+		}
+		lines = append(lines, "  resilienced enforce "+quoted(t.GetTarget()))
 	}
 	return lines
 }
 
-// quoted is a word for a POSIX shell.
+// quoted is a word for a POSIX shell, without backslashes.
 func quoted(text string) string {
 	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-/:@%+=,", r)
 	}) && text[0] != '-' {
 		return text
 	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(text, "'", `'"'"'`) + "'"
 }
 
 func count(n int64, what string) string {

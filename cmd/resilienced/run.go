@@ -45,6 +45,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addCompletion(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -105,7 +106,6 @@ codes mean: resilienced help exit-codes.`,
 	grouped(root, groupRules, newPolicy(), newEnforce(), newObserve(), newEnforcement(), newPass())
 	grouped(root, groupCall, newAcquire(), newExec())
 	root.AddCommand(newExitCodes())
-	addCompletion(root)
 	bindEnv(root, env)
 	return root
 }
