@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
@@ -95,6 +97,7 @@ func serveFake(t *testing.T, answer func(ctx context.Context, method string, req
 	pb.RegisterPolicyServiceServer(s, f)
 	pb.RegisterDecisionServiceServer(s, f)
 	pb.RegisterPermitServiceServer(s, f)
+	healthpb.RegisterHealthServer(s, health.NewServer())
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
