@@ -100,14 +100,14 @@ func TestTopOnATerminal(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	t.Setenv("RESILIENCED_ADDR", s.conn.Target())
 	s.must(t, "runs", "start", "nightly")
-	ctx, stop := context.WithTimeout(t.Context(), 1200*time.Millisecond)
-	defer stop()
+	ctx, stop := context.WithCancel(t.Context())
+	defer time.AfterFunc(1200*time.Millisecond, stop).Stop()
 	out := onTTY(ctx, t, 100, "runs", "top", "--every", "1ms")
 	if n := strings.Count(out, "\x1b[H\x1b[2J"); n < 2 || strings.Count(out, "nightly") != n {
 		t.Errorf("drawn %d times:\n%q", n, out)
 	}
-	again, stopAgain := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer stopAgain()
+	again, stopAgain := context.WithCancel(t.Context())
+	defer time.AfterFunc(300*time.Millisecond, stopAgain).Stop()
 	s.must(t, "targets", "open", "t", "--reason", "r")
 	if out := onTTY(again, t, 100, "targets", "watch"); !strings.HasPrefix(out, "\x1b[H\x1b[2J") || !strings.Contains(out, "TARGET") {
 		t.Errorf("watch:\n%q", out)
