@@ -168,12 +168,9 @@ func (r *report) putControl(t *txn, b *ballot) error {
 	if !b.changed {
 		return nil
 	}
-	key := t.cmd.wants[r.own.control].key
-	_, held := t.want(key, statestore.Write, 0)
-	if !t.history(key, r.claims.Target, b.made) || !held {
+	if !t.putControl(&r.own, b.control, b.made) {
 		return errNeed
 	}
-	t.put(r.own.control, b.control.Stamp(r.own.config, t.now))
 	if r.claims.Flags != 0 || len(b.made) > 0 || b.control.Cooldown.Remaining(t.now) >= durableCooldown {
 		t.durable = true
 	}
@@ -182,25 +179,6 @@ func (r *report) putControl(t *txn, b *ballot) error {
 
 // durableCooldown is the length from which a cooldown survives a crash.
 const durableCooldown = 10 * time.Second
-
-// history appends transitions to a target's history and emits their events.
-func (t *txn) history(control statestore.Key, name string, made []transition) bool {
-	if len(made) == 0 {
-		return true
-	}
-	h, ok := t.want(statestore.Key{Kind: statestore.KindTransition, Namespace: control.Namespace, Name: control.Name}, statestore.Write, 0)
-	if !ok {
-		return false
-	}
-	t.put(h, record[History](t, h).with(made))
-	for _, m := range made {
-		t.emit(Event{
-			Kind: EventTransition, Namespace: control.Namespace, Name: control.Name, Target: name, At: m.At,
-			Transition: m, Reason: m.Cause.String(),
-		})
-	}
-	return true
-}
 
 // close ends the permit and stores the operation.
 func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, a *operation.Answer) {
@@ -292,7 +270,7 @@ func (r *report) finishWith(t *txn, op *operation.Operation, c *target.Control, 
 
 // released gives a permit back as if it had never been granted.
 func (r *report) released(t *txn, op *operation.Operation) error {
-	return releasePermit(t, r.req.Namespace, &returned{
+	return releasePermit(t, &returned{
 		op: r.op, runs: r.runs, depth: len(r.path), own: r.own, operation: op, permit: r.permit, newest: r.newest,
 		name: r.claims.Operation, hash: r.req.Hash,
 	}, func(c target.Control) {

@@ -137,7 +137,9 @@ func (e *Engine) EndDrill(ctx context.Context, ns string) error {
 			return err
 		}
 	}
-	e.forgetPolicy(ns)
+	if err := e.forgetPolicy(ctx, ns); err != nil {
+		return err
+	}
 	e.quotas.forget(ns)
 	return e.dropAll(ctx, statestore.KindClock, ns)
 }

@@ -53,14 +53,17 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 	}
 	r := e.reports.Get().(*report) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endReport(r)
-	if err := e.prepareReport(ctx, r, req); err != nil {
-		return nil, err
-	}
 	r.result = &ReportResult{}
-	r.cmd.begin(ctx, e, req.Namespace, true, r)
-	r.plan(&r.cmd)
-	if err := e.commits.do(&r.cmd); err != nil {
-		return nil, err
+	for again := true; again; {
+		r.cmd.begin(ctx, e, req.Namespace, true, r)
+		err := e.prepareReport(ctx, r, req)
+		if err != nil {
+			return nil, err
+		}
+		r.plan(&r.cmd)
+		if again, err = e.attempt(&r.cmd); err != nil {
+			return nil, err
+		}
 	}
 	r.result.DecisionID = r.decision()
 	e.logReport(r)
@@ -84,8 +87,8 @@ func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportReques
 	if err != nil {
 		return err
 	}
-	set := e.policies.Load()
-	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epoch, rand.Uint64()
+	set := r.cmd.policies
+	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), rand.Uint64()
 	if c.Run != "" {
 		r.path, err = e.path(ctx, req.Namespace, c.Run)
 	}

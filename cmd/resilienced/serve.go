@@ -36,7 +36,11 @@ directory and listens for gRPC on this machine only.
 
 SIGTERM or SIGINT drains: health says NOT_SERVING, calls under way finish, and
 nothing that was answered is lost. A second signal ends the process at once,
-which is safe too.`,
+which is safe too.
+
+The policy file is applied when it changes; SIGHUP has it looked at at once. A
+file with a fault changes nothing: the policy before stays in force, and the log
+says what is wrong. Only at the start is such a file fatal (exit code 78).`,
 		Example: `  resilienced serve
   resilienced serve --policy policy.yaml --data-dir /var/lib/resilienced
   resilienced serve --store memory --allow-drills
@@ -53,7 +57,7 @@ which is safe too.`,
 	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
 	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
-	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply at the start if it is not the one applied last")
+	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
 	flags.Var(&f.logFormat, "log-format", "form of the log on standard error")
@@ -70,6 +74,9 @@ func serve(ctx context.Context, cfg node.Config) error {
 	n, err := node.New(ctx, cfg)
 	if err != nil {
 		return fail(startCode(err), err)
+	}
+	if cfg.PolicyFile != "" {
+		defer onHangup(ctx, n.Reload)()
 	}
 	if err := n.Serve(ctx); err != nil {
 		return fail(startCode(err), err)
