@@ -94,7 +94,7 @@ func (s *session) explained(got *pb.ExplainTargetResponse) error {
 	if err := s.screen.Line(head); err != nil {
 		return err
 	}
-	table := terminal.NewTable(terminal.Columns("=FIELD", "VALUE", "FROM")...)
+	table := terminal.NewTable(terminal.Columns("=FIELD", "~VALUE", "FROM")...)
 	for _, f := range got.GetFields() {
 		table.Text(f.GetPath(), f.GetValue(), f.GetSource())
 	}

@@ -15,15 +15,17 @@ type Column struct {
 	Right bool
 	// Keep is never cut; ids that are to be copied must be whole.
 	Keep bool
+	// Ragged lets a few long cells stick out, and not widen the column for all.
+	Ragged bool
 }
 
 // Columns makes left-aligned columns; a name that begins with ">" is aligned
-// right, one that begins with "=" is never cut.
+// right, one that begins with "=" is never cut, one with "~" is ragged.
 func Columns(names ...string) []Column {
 	all := make([]Column, 0, len(names))
 	for _, name := range names {
-		c := Column{Name: strings.TrimLeft(name, ">=")}
-		c.Right, c.Keep = strings.HasPrefix(name, ">"), strings.HasPrefix(name, "=")
+		c := Column{Name: strings.TrimLeft(name, ">=~")}
+		c.Right, c.Keep, c.Ragged = strings.HasPrefix(name, ">"), strings.HasPrefix(name, "="), strings.HasPrefix(name, "~")
 		all = append(all, c)
 	}
 	return all
@@ -99,7 +101,9 @@ func (t *Table) widths(lines [][]Cell, limit int) []int {
 	widths := make([]int, len(t.columns))
 	for _, line := range lines {
 		for i, cell := range line {
-			widths[i] = max(widths[i], Width(cell.Text))
+			if w := Width(cell.Text); !t.columns[i].Ragged || w <= widestRagged || limit > 0 {
+				widths[i] = max(widths[i], w)
+			}
 		}
 	}
 	total := len(gap) * max(len(widths)-1, 0)
@@ -122,6 +126,9 @@ func (t *Table) widths(lines [][]Cell, limit int) []int {
 	return widths
 }
 
+// widestRagged is the width up to which cells widen a ragged column.
+const widestRagged = 32
+
 // leastColumn is the width below which a column is not cut.
 const leastColumn = 8
 
@@ -134,7 +141,10 @@ func (t *Table) line(b *strings.Builder, s *Screen, cells []Cell, widths []int) 
 		if i > 0 {
 			b.WriteString(gap)
 		}
-		text := cut(cell.Text, widths[i])
+		text := cell.Text
+		if s.width > 0 {
+			text = cut(text, widths[i])
+		}
 		pad := strings.Repeat(" ", max(widths[i]-Width(text), 0))
 		if t.columns[i].Right {
 			b.WriteString(pad)

@@ -70,3 +70,13 @@ func TestHeadlessTable(t *testing.T) {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }
+
+func TestRaggedColumn(t *testing.T) {
+	var out bytes.Buffer
+	table := NewTable(Columns("A", "~B", "C")...)
+	table.Text("a", "short", "c")
+	table.Text("a", strings.Repeat("long", 10), "c")
+	if err := table.Write(New(&out, noEnv)); err != nil || out.String() != "A  B      C\na  short  c\na  "+strings.Repeat("long", 10)+"  c\n" {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
