@@ -19,9 +19,9 @@ import (
 )
 
 // live is a real service in this process, for commands.
-func live(t *testing.T, args ...string) *service {
+func live(t *testing.T) *service {
 	t.Helper()
-	s := start(t, append([]string{"--store", "memory"}, args...)...)
+	s := start(t, "--store", "memory")
 	t.Cleanup(func() { s.end(t) })
 	return s
 }

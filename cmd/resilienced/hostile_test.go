@@ -43,7 +43,7 @@ func poison(m protoreflect.Message, depth int) {
 }
 
 func poisoned(f protoreflect.FieldDescriptor) protoreflect.Value {
-	switch f.Kind() { //nolint:exhaustive // the API has no others
+	switch f.Kind() {
 	case protoreflect.StringKind:
 		return protoreflect.ValueOfString(hostile)
 	case protoreflect.BoolKind:
@@ -96,11 +96,31 @@ func TestHostileAnswers(t *testing.T) {
 		return m, nil
 	})
 	commands := [][]string{
-		{"targets", "list"}, {"targets", "get", "t"}, {"targets", "history", "t"}, {"targets", "open", "t", "--reason", "r"}, {"targets", "auto", "t", "--reason", "r"},
-		{"runs", "list"}, {"runs", "get", "r"}, {"runs", "top"}, {"runs", "start", "r"}, {"runs", "adjust", "r", "--cost", "1", "--reason", "r"},
-		{"runs", "stop", "r", "--reason", "r"}, {"runs", "finish", "r"}, {"acquire", "t"}, {"report", "p", "--outcome", "success"}, {"report"},
-		{"explain", "d"}, {"decisions"}, {"enforce", "t"}, {"observe", "--all"}, {"enforcement"}, {"pass"}, {"pass", "--end"},
-		{"policy", "explain", "t"}, {"policy", "apply", "/dev/null", "--reason", "r"}, {"doctor"},
+		{"targets", "list"},
+		{"targets", "get", "t"},
+		{"targets", "history", "t"},
+		{"targets", "open", "t", "--reason", "r"},
+		{"targets", "auto", "t", "--reason", "r"},
+		{"runs", "list"},
+		{"runs", "get", "r"},
+		{"runs", "top"},
+		{"runs", "start", "r"},
+		{"runs", "adjust", "r", "--cost", "1", "--reason", "r"},
+		{"runs", "stop", "r", "--reason", "r"},
+		{"runs", "finish", "r"},
+		{"acquire", "t"},
+		{"report", "p", "--outcome", "success"},
+		{"report"},
+		{"explain", "d"},
+		{"decisions"},
+		{"enforce", "t"},
+		{"observe", "--all"},
+		{"enforcement"},
+		{"pass"},
+		{"pass", "--end"},
+		{"policy", "explain", "t"},
+		{"policy", "apply", "/dev/null", "--reason", "r"},
+		{"doctor"},
 	}
 	withNames := map[string]bool{"targets list": true, "runs list": true, "runs get": false, "acquire t": true, "decisions": true, "runs top": true}
 	for _, f := range []error{nil, status.Error(codes.Internal, hostile), status.Error(codes.Aborted, hostile)} {

@@ -87,7 +87,7 @@ func summaryLines(r *pb.SummarizeCallsResponse) []string {
 	if n := refusals(t.GetWouldRefuse()); n > 0 {
 		line := fmt.Sprintf("%s would have been refused%s", count(n, "call"), reasons(t.GetWouldRefuse()))
 		if saved := saving(t); saved > 0 {
-			line += fmt.Sprintf("; it would have saved you %s", terminal.Money(saved, ""))
+			line += "; it would have saved you " + terminal.Money(saved, "")
 		}
 		if t.GetUnpriced() > 0 {
 			line += fmt.Sprintf(" (and what %s cost nobody knows)", count(t.GetUnpriced(), "more"))

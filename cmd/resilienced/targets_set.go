@@ -77,7 +77,7 @@ func breakerSet(t *pb.Target) string {
 	switch f := t.GetForced(); {
 	case f == nil:
 	case f.GetRemaining() == nil:
-		text += fmt.Sprintf(" until somebody says: resilienced targets auto %s", t.GetTarget())
+		text += " until somebody says: resilienced targets auto " + t.GetTarget()
 	default:
 		text += " for " + terminal.Duration(f.GetRemaining().AsDuration())
 	}

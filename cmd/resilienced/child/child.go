@@ -161,16 +161,13 @@ func forward(cmd *exec.Cmd, tty bool, sig os.Signal, r *Result) {
 	if !ok {
 		return
 	}
-	switch number {
-	case syscall.SIGINT, syscall.SIGQUIT:
-		r.Interrupted = true
-		if tty {
-			return
-		}
-	case syscall.SIGTERM, syscall.SIGHUP:
+	typed := number == syscall.SIGINT || number == syscall.SIGQUIT
+	if typed || number == syscall.SIGTERM || number == syscall.SIGHUP {
 		r.Interrupted = true
 	}
-	send(cmd, tty, number)
+	if !typed || !tty {
+		send(cmd, tty, number)
+	}
 }
 
 func ending(state *os.ProcessState) (int, syscall.Signal) {
