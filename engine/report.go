@@ -43,6 +43,7 @@ type report struct {
 	world admit.World
 	query admit.Query
 	facts directive.Facts
+	told  ReportFacts
 	room  chainRoom
 }
 
@@ -66,6 +67,7 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 		}
 	}
 	r.result.DecisionID = r.decision()
+	e.observeReport(r)
 	e.logReport(r)
 	return r.result, nil
 }
@@ -236,6 +238,7 @@ func (r *report) settle(t *txn, op *operation.Operation, v classify.Verdict) err
 		t.put(r.runs+i, runs[i])
 		t.durable = true
 	}
+	r.result.Booked = true
 	ballot := r.vote(t, op, &v)
 	next := r.counted(op, &v)
 	if !r.newest {

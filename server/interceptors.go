@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -49,8 +51,11 @@ func (s *Server) chain() []link {
 	onPanic := recovery.WithRecoveryHandlerContext(s.recovered)
 	links := []link{
 		{"recovery", recovery.UnaryServerInterceptor(onPanic), recovery.StreamServerInterceptor(onPanic)},
-		{"logging", s.logUnary, s.logStream},
 	}
+	if s.trace.unary != nil && s.trace.stream != nil {
+		links = append(links, s.trace)
+	}
+	links = append(links, link{"logging", s.logUnary, s.logStream})
 	if s.meters != nil {
 		links = append(links, link{"metrics", s.meterUnary, s.meterStream})
 	}
@@ -69,6 +74,27 @@ func (s *Server) Interceptors() []grpc.ServerOption {
 		unary, stream = append(unary, l.unary), append(stream, l.stream)
 	}
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+}
+
+// Chain is the same as one interceptor of each kind, for ports that are not a
+// gRPC server.
+func (s *Server) Chain() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
+	links := s.chain()
+	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		for _, l := range slices.Backward(links) {
+			next := handler
+			handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, next) }
+		}
+		return handler(ctx, req)
+	}
+	stream := func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		for _, l := range slices.Backward(links) {
+			next := handler
+			handler = func(srv any, ss grpc.ServerStream) error { return l.stream(srv, ss, info, next) }
+		}
+		return handler(srv, ss)
+	}
+	return unary, stream
 }
 
 // recovered answers a call whose handler panicked.
@@ -151,10 +177,14 @@ type lateDeadline struct {
 	once            sync.Once
 	made            context.Context //nolint:containedctx // with the timer
 	cancel          context.CancelFunc
+	waited          atomic.Bool // made has the timer, and says how the call ended
 }
 
 func (c *lateDeadline) timed() context.Context {
-	c.once.Do(func() { c.made, c.cancel = context.WithDeadline(c.Context, c.end) })
+	c.once.Do(func() {
+		c.made, c.cancel = context.WithDeadline(c.Context, c.end)
+		c.waited.Store(true)
+	})
 	return c.made
 }
 
@@ -169,7 +199,7 @@ func (c *lateDeadline) Err() error {
 	if err := c.Context.Err(); err != nil {
 		return err
 	}
-	if time.Now().Before(c.end) {
+	if !c.waited.Load() && time.Now().Before(c.end) {
 		return nil
 	}
 	return c.timed().Err()

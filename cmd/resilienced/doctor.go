@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,6 +63,9 @@ and what to do. Ends with 1 if one fails.`,
 	return cmd
 }
 
+// pageTimeout bounds the wait for a page of the HTTP port.
+const pageTimeout = 5 * time.Second
+
 // httpFlag names the HTTP port.
 func httpFlag(cmd *cobra.Command, addr *string) {
 	cmd.Flags().StringVar(addr, "http-addr", client.DefaultHTTPAddr, "`ADDRESS` of the server's JSON port")
@@ -108,14 +112,14 @@ func (d *doctor) tell() error {
 func (d *doctor) table() error {
 	for _, f := range d.findings {
 		style := map[verdict]terminal.Style{good: terminal.Good, warn: terminal.Warn, bad: terminal.Bad}[f.Verdict]
-		line := d.screen.Paint(style, fmt.Sprintf("%-4s", f.Verdict)) + "  " + terminal.Clean(fmt.Sprintf("%-12s  ", f.Check))
+		line := d.screen.Paint(style, fmt.Sprintf("%-4s", f.Verdict)) + "  " + terminal.Clean(fmt.Sprintf("%-17s  ", f.Check))
 		if err := d.screen.Bytes([]byte(line + terminal.CleanLines(indent(f.Found)) + "\n")); err != nil {
 			return err
 		}
 		if f.Cure == "" {
 			continue
 		}
-		if err := d.screen.Text("                    → " + indent(f.Cure)); err != nil {
+		if err := d.screen.Text("                         → " + indent(f.Cure)); err != nil {
 			return err
 		}
 	}
@@ -128,7 +132,7 @@ func indent(text string) string {
 	for _, b := range []byte(text) {
 		out = append(out, b)
 		if b == '\n' {
-			out = append(out, "                    "...)
+			out = append(out, "                         "...)
 		}
 	}
 	return string(out)

@@ -14,6 +14,7 @@ import (
 	"github.com/resilienced/resilienced/cmd/resilienced/client"
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
+	"github.com/resilienced/resilienced/node"
 )
 
 // all makes every check. What needs an answer of the gRPC port is left out
@@ -71,7 +72,7 @@ func (d *doctor) pages(ctx context.Context) {
 				v = warn
 			}
 		}
-		d.found(c.Name, v, "", "%s", or(c.Detail, "well"))
+		d.found("ready/"+c.Name, v, "", "%s", or(c.Detail, "well"))
 	}
 	if !page.Date.IsZero() {
 		d.clock(time.Since(page.Date))
@@ -98,12 +99,12 @@ func (d *doctor) clock(ahead time.Duration) {
 }
 
 func (d *doctor) version(ctx context.Context) {
-	theirs, _, err := serverBuild(ctx, d.http)
+	theirs, err := serverBuild(ctx, d.http)
 	if err != nil {
 		d.trouble("version", warn, err)
 		return
 	}
-	ours := buildInfo()
+	ours := node.ReadBuild()
 	if theirs.Version != ours.Version || theirs.Revision != ours.Revision {
 		d.found("version", warn, "run the same version on both sides", "the server is %s, this command is %s", theirs, ours)
 		return
@@ -119,9 +120,9 @@ func (d *doctor) policy(ctx context.Context) {
 	}
 	if got.GetYaml() == "" {
 		d.found("policy", warn, "start from deploy/policies/minimal.yaml, and: resilienced policy apply FILE --reason WHY", "%s", policyHead(got))
-		return
+	} else {
+		d.found("policy", good, "", "%s", policyHead(got))
 	}
-	d.found("policy", good, "", "%s", policyHead(got))
 }
 
 func (d *doctor) enforcing(ctx context.Context) {

@@ -79,7 +79,7 @@ other way.`,
 	flags.BoolVar(&f.failOpen, "fail-open", false, "run the command if the service cannot be reached, though it has a run")
 	flags.BoolVar(&f.failClosed, "fail-closed", false, "do not run the command if the service cannot be reached")
 	cmd.MarkFlagsMutuallyExclusive("fail-open", "fail-closed")
-	timeout := flags.Lookup("rpc-timeout")
+	timeout := cmd.PersistentFlags().Lookup("rpc-timeout")
 	_ = timeout.Value.Set(execAsk) // it is a time span
 	timeout.DefValue = execAsk
 	_ = cmd.RegisterFlagCompletionFunc("target", completeTargets) // the flag is there

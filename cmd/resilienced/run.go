@@ -172,11 +172,13 @@ func bindEnv(cmd *cobra.Command, env lookup) {
 	for _, child := range cmd.Commands() {
 		bindEnv(child, env)
 	}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if name := envName(cmd, f); name != "" {
-			f.Usage += " [" + name + "]"
-		}
-	})
+	for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if name := envName(cmd, f); name != "" {
+				f.Usage += " [" + name + "]"
+			}
+		})
+	}
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd, env) }
 }
 

@@ -60,11 +60,12 @@ func talks(cmd *cobra.Command, forms []string, run func(context.Context, *sessio
 		f.form = oneOf{forms[0], forms}
 		flags.VarP(&f.form, "output", "o", "form of the answer")
 	}
-	flags.StringVar(&f.options.Addr, "addr", client.DefaultAddr, "`ADDRESS` of the server's gRPC port")
-	flags.StringVar(&f.options.Namespace, "namespace", "", "`NAME` of the namespace; none is the server's default")
-	flags.DurationVar(&f.options.Timeout, "rpc-timeout", client.DefaultTimeout, "longest wait for one answer of the server")
+	shared := cmd.PersistentFlags() // cobra lists them behind the command's own
+	shared.StringVar(&f.options.Addr, "addr", client.DefaultAddr, "`ADDRESS` of the server's gRPC port")
+	shared.StringVar(&f.options.Namespace, "namespace", "", "`NAME` of the namespace; none is the server's default")
+	shared.DurationVar(&f.options.Timeout, "rpc-timeout", client.DefaultTimeout, "longest wait for one answer of the server")
 	for flag, env := range map[string]string{"addr": "RESILIENCED_ADDR", "namespace": "RESILIENCED_NAMESPACE", "rpc-timeout": "RESILIENCED_RPC_TIMEOUT"} {
-		_ = flags.SetAnnotation(flag, annotationEnv, []string{env}) // it fails for a flag that is not there
+		_ = shared.SetAnnotation(flag, annotationEnv, []string{env}) // it fails for a flag that is not there
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args, run) }
 	return cmd

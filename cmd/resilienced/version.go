@@ -3,33 +3,34 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"runtime/debug"
+	"net/http"
 
 	"github.com/spf13/cobra"
-)
 
-// build is what a binary knows about itself.
-type build struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"`
-	Modified bool   `json:"modified,omitempty"`
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-}
+	"github.com/resilienced/resilienced/cmd/resilienced/client"
+	"github.com/resilienced/resilienced/cmd/resilienced/encode"
+	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/node"
+)
 
 func newVersion() *cobra.Command {
 	format := oneOf{"text", []string{"text", "json"}}
+	server, addr := false, ""
 	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Say which version this is",
-		Example: "  resilienced version\n  resilienced version -o json",
-		Args:    cobra.NoArgs,
+		Use:   "version",
+		Short: "Say which version this is, and which a server is",
+		Example: `  resilienced version
+  resilienced version --server
+  resilienced version -o json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := buildInfo()
+			if server {
+				return bothVersions(cmd, addr, format.value)
+			}
+			b := node.ReadBuild()
 			if format.value == "json" {
 				return fail(exitUnavailable, json.NewEncoder(cmd.OutOrStdout()).Encode(b))
 			}
@@ -38,41 +39,44 @@ func newVersion() *cobra.Command {
 		},
 	}
 	cmd.Flags().VarP(&format, "output", "o", "form of the answer")
+	cmd.Flags().BoolVar(&server, "server", false, "ask a server too, at its JSON port")
+	httpFlag(cmd, &addr)
 	return cmd
 }
 
-// buildInfo reads what the Go linker wrote.
-func buildInfo() build {
-	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
+// bothVersions says the version of this command and that of a server.
+func bothVersions(cmd *cobra.Command, addr, form string) error {
+	s := newSession(cmd, form)
+	ours := node.ReadBuild()
+	theirs, err := serverBuild(cmd.Context(), addr)
+	if err != nil {
+		return err
 	}
-	if info.Main.Version != "" {
-		b.Version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Revision = s.Value
-		case "vcs.time":
-			b.Time = s.Value
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
+	if form == formJSON {
+		text, err := encode.Plain(struct {
+			Command node.Build  `json:"command"`
+			Server  *node.Build `json:"server"`
+		}{ours, theirs})
+		if err != nil {
+			return fail(exitSoftware, err)
 		}
+		return written(s.screen.Bytes(text))
 	}
-	return b
+	table := terminal.NewTable(terminal.Columns("", "=")...)
+	table.Text("command", ours.String())
+	table.Text("server", theirs.String())
+	return written(table.Write(s.screen))
 }
 
-// String is one line.
-func (b build) String() string {
-	line := "resilienced " + b.Version
-	if b.Revision != "" {
-		line += " (" + b.Revision[:min(len(b.Revision), 12)]
-		if b.Modified {
-			line += ", modified"
-		}
-		line += ")"
+// serverBuild asks a server which version it is.
+func serverBuild(ctx context.Context, addr string) (*node.Build, error) {
+	var b node.Build
+	page, err := client.GetPage(ctx, addr, "/version", pageTimeout, &b)
+	if err != nil {
+		return nil, err
 	}
-	return line + " " + b.Go + " " + b.Platform
+	if page.Status != http.StatusOK || b.Version == "" {
+		return nil, &client.Error{Kind: client.Unavailable, Text: "the server at " + addr + " does not say which version it is"}
+	}
+	return &b, nil
 }

@@ -123,7 +123,7 @@ func strange(s *status.Status, addr, method string) string {
 		return fmt.Sprintf("nobody answers at %s; is resilienced running? start it with: resilienced serve\n"+
 			"(or name another address with --addr or RESILIENCED_ADDR): %s", addr, cause(s.Message()))
 	case codes.DeadlineExceeded:
-		return fmt.Sprintf("%s did not answer in time; look at its load, or allow more with --rpc-timeout", addr)
+		return addr + " did not answer in time; look at its load, or allow more with --rpc-timeout"
 	case codes.Unimplemented:
 		return fmt.Sprintf("the server at %s does not know %s: it is older than this command; run the same version on both sides (resilienced version --server)", addr, path.Base(method))
 	case codes.Canceled:
