@@ -123,6 +123,29 @@ func (d *doctor) policy(ctx context.Context) {
 	} else {
 		d.found("policy", good, "", "%s", policyHead(got))
 	}
+	d.prices(got)
+}
+
+// prices looks at how old the prices are, and at what the policy most likely
+// does not mean.
+func (d *doctor) prices(got *pb.GetPolicyResponse) {
+	p, err := parseInForce(got)
+	if err != nil {
+		d.trouble("prices", warn, err)
+		return
+	}
+	for _, w := range p.Warnings() {
+		d.found("policy", warn, "", "%s", w)
+	}
+	asOf, dated := p.PricesAsOf()
+	switch {
+	case !dated:
+		d.found("prices", good, "", "no table; only what entries of the policy say has a price")
+	case p.Stale(time.Now()):
+		d.found("prices", warn, "check them, and: resilienced prices import --help", "they are of %s, more than 90 days ago", asOf.Format(time.DateOnly))
+	default:
+		d.found("prices", good, "", "as of %s", asOf.Format(time.DateOnly))
+	}
 }
 
 func (d *doctor) enforcing(ctx context.Context) {

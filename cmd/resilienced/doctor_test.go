@@ -68,7 +68,7 @@ func (s *service) httpAddr(t *testing.T) string {
 func TestDoctorAndVersionOfARealServer(t *testing.T) {
 	s := live(t)
 	out := s.must(t, "doctor", "--http-addr", s.httpAddr(t))
-	for _, want := range []string{"ok    json port ", "ok    ready ", "ok    ready/serving ", "ok    ready/store ", "ok    clock ", "ok    version            both are resilienced ", "warn  policy             epoch 0"} {
+	for _, want := range []string{"ok    json port ", "ok    ready ", "ok    ready/serving ", "ok    ready/store ", "ok    clock ", "ok    version            both are resilienced ", "warn  policy             epoch 0", "ok    prices             as of 2"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("lacks %q:\n%s", want, out)
 		}

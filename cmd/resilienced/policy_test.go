@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -19,8 +20,30 @@ func TestPolicyCheck(t *testing.T) {
 		t.Errorf("good: exit %d\n%s%s", code, out, errs)
 	}
 	code, out, errs := run(t, "policy", "check", broken, good)
-	if code != exitConfig || !strings.HasPrefix(out, good+" is valid") || !strings.Contains(errs, broken+":3:") || !strings.Contains(errs, broken+":4:") || !strings.Contains(errs, "max_wait") {
+	if code != exitConfig || out != broken+" is not valid: 2 faults\n"+good+" is valid\n" || !strings.Contains(errs, broken+":3:") || !strings.Contains(errs, broken+":4:") || !strings.Contains(errs, "max_wait") {
 		t.Errorf("broken: exit %d\n%s%s", code, out, errs)
+	}
+	warned := write(t, "warned.yaml", onePolicy+"chains:\n  c: [openai/a:PRIMARY, nobody:CROSS_PROVIDER]\n")
+	for strict, want := range map[string]int{"--strict=false": exitOK, "--strict": exitFailed} {
+		code, out, errs := run(t, "policy", "check", warned, strict)
+		if code != want || out != warned+" is valid, with 1 warning\n" || !strings.HasPrefix(errs, "warning: "+warned+":5:") || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: exit %d\n%s%s", strict, code, out, errs)
+		}
+	}
+	var got struct {
+		Files []struct {
+			File     string
+			Valid    bool
+			Problems []struct {
+				Line, Column int
+				Path, Text   string
+			}
+		}
+	}
+	code, out, _ = run(t, "policy", "check", broken, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitConfig || len(got.Files) != 1 || got.Files[0].Valid ||
+		len(got.Files[0].Problems) != 2 || got.Files[0].Problems[0].Line != 3 || got.Files[0].Problems[0].Column != 38 || got.Files[0].Problems[0].Path != "targets[0].max_wiat" {
+		t.Errorf("json: exit %d, %v\n%s", code, err, out)
 	}
 	if code, _, errs := run(t, "policy", "check", "/nowhere.yaml"); code != exitUsage || !strings.Contains(errs, "/nowhere.yaml") {
 		t.Errorf("none: exit %d, %s", code, errs)
@@ -88,5 +111,37 @@ func TestPolicyApply(t *testing.T) {
 	}
 	if out := s.must(t, "policy", "get", "-o", "json"); !strings.Contains(out, `"epoch": "2"`) {
 		t.Errorf("json:\n%s", out)
+	}
+}
+
+func TestPolicyDiff(t *testing.T) {
+	one, two := write(t, "one.yaml", onePolicy), write(t, "two.yaml", twoPolicy)
+	want := "WHERE            FIELD     OLD  NEW  FROM" + strings.Repeat(" ", len(one+":3")-4) + "  NOW FROM\n" +
+		"target openai/*  max_wait  5s   7s   " + one + ":3  " + two + ":3\n"
+	code, out, errs := run(t, "policy", "diff", two, "--against", one)
+	if code != exitOK || errs != "" {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	wantText(t, "diff", out, want)
+	if code, _, _ := run(t, "policy", "diff", two, "--against", one, "--exit-code"); code != exitFailed {
+		t.Errorf("--exit-code: exit %d", code)
+	}
+	s := live(t)
+	s.must(t, "policy", "apply", one, "--reason", "r")
+	if code, out, errs := s.op(t, "policy", "diff", one, "--exit-code"); code != exitOK || out != "no difference\n" || !strings.HasPrefix(errs, "epoch 1, applied ") {
+		t.Errorf("the same: exit %d, %q, %q", code, out, errs)
+	}
+	var got policyDiff
+	if err := json.Unmarshal([]byte(s.must(t, "policy", "diff", two, "-o", "json")), &got); err != nil || got.Against != "server" || got.Epoch != 1 ||
+		len(got.Changes) != 1 || got.Changes[0].Old != "5s" || got.Changes[0].OldSource != "epoch 1:3" {
+		t.Errorf("json: %+v, %v", got, err)
+	}
+}
+
+func TestPolicySchema(t *testing.T) {
+	code, out, _ := run(t, "policy", "schema")
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(out), &schema); err != nil || code != exitOK || schema["properties"] == nil {
+		t.Errorf("exit %d, %v\n%.200s", code, err, out)
 	}
 }

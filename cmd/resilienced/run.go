@@ -103,7 +103,7 @@ codes mean: resilienced help exit-codes.`,
 	)
 	grouped(root, groupService, newServe(), newDoctor(), newDrill(), newVersion())
 	grouped(root, groupFleet, newTargets(), newRuns(), newReport(), newDecisions(), newExplain())
-	grouped(root, groupRules, newPolicy(), newEnforce(), newObserve(), newEnforcement(), newPass())
+	grouped(root, groupRules, newPolicy(), newPrices(), newEnforce(), newObserve(), newEnforcement(), newPass())
 	grouped(root, groupCall, newAcquire(), newExec())
 	root.AddCommand(newExitCodes())
 	bindEnv(root, env)
