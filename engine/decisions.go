@@ -266,8 +266,11 @@ func (e *Engine) ExplainPermit(ctx context.Context, ns, permitID string) (*Decis
 		Detail: fmt.Sprintf("attempt %d on level %d, %d micro-USD reserved, lease until %s", p.Attempt, p.Level, p.Reserved.Cost,
 			p.Expires.Time().Format(time.RFC3339Nano)),
 	}
-	if op.Answer != nil {
-		v.Reason, v.Rule, v.Delay = string(op.Answer.Reason), op.Answer.Rule, op.Answer.Delay
+	if a := op.Answer; a != nil {
+		v.Detail += fmt.Sprintf("; its report was answered %s because of %s by rule %s", a.Action, a.Reason, a.Rule)
+		if a.Delay > 0 {
+			v.Detail += fmt.Sprintf(", in %s", a.Delay)
+		}
 	}
 	return v, nil
 }

@@ -5,6 +5,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -312,6 +313,21 @@ func TestDecisionsExplainThemselves(t *testing.T) {
 		page, err := e.ListDecisions(t.Context(), &engine.ListQuery{Namespace: "n"})
 		if err != nil || len(page.Items) != 1 {
 			t.Fatalf("log: %+v %v", page, err)
+		}
+	})
+}
+
+// The reason of a report is not why its permit was granted.
+func TestExplainAReportedPermit(t *testing.T) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+		g := mustAcquire(t, e, engine.AcquireRequest{Target: "tool/a"}).Grant
+		mustReport(t, e, g.PermitID, classify.Signal{Outcome: classify.OutcomeFailure, HTTPStatus: 422})
+		v, err := e.ExplainPermit(t.Context(), "n", g.PermitID)
+		if err != nil || v.Outcome != "GRANTED" || v.Reason != "" || v.Rule != "" || v.Delay != 0 {
+			t.Fatalf("permit: %+v %v", v, err)
+		}
+		if !strings.Contains(v.Detail, "its report was answered ") || !strings.Contains(v.Detail, " by rule R") {
+			t.Errorf("the report is not told: %s", v.Detail)
 		}
 	})
 }

@@ -8,21 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-)
 
-// The exit codes, those above 64 after sysexits.h.
-const (
-	exitOK          = 0
-	exitFailed      = 1  // a drill did not go as written
-	exitUsage       = 2  // an argument, flag or setting is wrong
-	exitUnavailable = 69 // the port, the store or the server cannot be used
-	exitSoftware    = 70 // a fault of resilienced itself
-	exitConfig      = 78 // the policy file is not valid
+	"github.com/resilienced/resilienced/cmd/resilienced/client"
+	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
 )
 
 // failure is an error with the exit code that it leads to. Errors without one
@@ -53,6 +45,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addCompletion(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -63,13 +56,18 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return f.code
 	}
+	if e, ok := client.As(err); ok {
+		complain(stderr, "resilienced: %s\n", e.Text)
+		return exitOf(e.Kind)
+	}
 	complain(stderr, "resilienced: %v\nSee '%s --help'.\n", err, cmd.CommandPath())
 	return exitUsage
 }
 
 // complain writes to standard error. If that is gone the exit code remains.
+// What a server says may hold what a client sent, so nothing goes out raw.
 func complain(stderr io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(stderr, format, args...)
+	_, _ = io.WriteString(stderr, terminal.CleanLines(fmt.Sprintf(format, args...)))
 }
 
 // lookup finds an environment variable.
@@ -82,69 +80,122 @@ func newRoot(env lookup) *cobra.Command {
 		Long: `resilienced answers "may I call X?" for a fleet of agents, and tells them
 what to do after a call: go on, retry, fall back, dead-letter, escalate, stop.
 
-Exit codes: 0 done, 1 a drill failed, 2 wrong usage, 69 a port, store or server
-cannot be used, 70 a fault of resilienced itself, 78 the policy is not valid.`,
+The commands for operators talk to a running service: --addr or RESILIENCED_ADDR
+says where it is, --namespace or RESILIENCED_NAMESPACE for whom. -o json and
+-o yaml are stable, with the field names of the .proto files. What the exit
+codes mean: resilienced help exit-codes.`,
 		Example: `  resilienced serve                     start the service on this machine
-  resilienced drill                     check its rules against the built-in scenarios
-  grpcurl -plaintext -d '{"target": "openai/gpt-x"}' \
-    127.0.0.1:7070 resilience.v1.PermitService/Acquire`,
+  resilienced acquire openai/gpt-x      ask, as an agent would
+  resilienced exec --target ci/deploy -- ./deploy.sh
+  resilienced targets list              how the targets are
+  resilienced report                    what was refused, and what would have been
+  resilienced drill                     check its rules against the built-in scenarios`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          onlyCommands,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newDrill(), newVersion())
-	for _, cmd := range root.Commands() {
-		bindEnv(cmd, env)
-	}
+	root.AddGroup(
+		&cobra.Group{ID: groupService, Title: "The service:"},
+		&cobra.Group{ID: groupFleet, Title: "What the fleet does:"},
+		&cobra.Group{ID: groupRules, Title: "The rules:"},
+		&cobra.Group{ID: groupCall, Title: "One call:"},
+	)
+	grouped(root, groupService, newServe(), newDoctor(), newDrill(), newVersion())
+	grouped(root, groupFleet, newTargets(), newRuns(), newReport(), newDecisions(), newExplain())
+	grouped(root, groupRules, newPolicy(), newPrices(), newEnforce(), newObserve(), newEnforcement(), newPass())
+	grouped(root, groupCall, newAcquire(), newExec())
+	root.AddCommand(newExitCodes())
+	bindEnv(root, env)
 	return root
 }
 
-// envName is the environment variable that stands in for a flag. Those of
-// serve are the service's settings and have no command in their name.
-func envName(cmd *cobra.Command, flag string) string {
-	name := "RESILIENCED_"
-	if cmd.Name() != "serve" {
-		name += cmd.Name() + "_"
-	}
-	return strings.ToUpper(strings.ReplaceAll(name+flag, "-", "_"))
+// The groups of commands in help.
+const (
+	groupService = "service"
+	groupFleet   = "fleet"
+	groupRules   = "rules"
+	groupCall    = "call"
+)
+
+// group makes a command that only holds others.
+func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
+	cmd.Args = onlyCommands
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.AddCommand(children...)
+	return cmd
 }
 
-// bindEnv lets the environment set every flag that the command line does not.
+// onlyCommands refuses arguments that are no commands, and says which command
+// may have been meant.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return err
+}
+
+func grouped(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		cmd.GroupID = group
+		root.AddCommand(cmd)
+	}
+}
+
+// envName is the environment variable that stands in for a flag; empty: none.
+// Those of serve are the service's settings and have no command in their name;
+// what all commands of operators share is named by an annotation; what one of
+// them is to do now is no setting and has no variable.
+func envName(cmd *cobra.Command, f *pflag.Flag) string {
+	if given := f.Annotations[annotationEnv]; len(given) == 1 {
+		return given[0]
+	}
+	name := "RESILIENCED_"
+	switch cmd.CommandPath() {
+	case "resilienced serve":
+	case "resilienced drill", "resilienced version":
+		name += cmd.Name() + "_"
+	default:
+		return ""
+	}
+	return strings.ToUpper(strings.ReplaceAll(name+f.Name, "-", "_"))
+}
+
+// bindEnv lets the environment set flags that the command line does not, in a
+// command and all below it.
 func bindEnv(cmd *cobra.Command, env lookup) {
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Usage += " [" + envName(cmd, f.Name) + "]" })
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		var wrong error
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			value, set := env(envName(cmd, f.Name))
-			if f.Changed || !set || f.Name == "help" || wrong != nil {
-				return
-			}
-			if err := cmd.Flags().Set(f.Name, value); err != nil {
-				wrong = fmt.Errorf("%s=%q cannot be used for --%s: %w", envName(cmd, f.Name), value, f.Name, err)
+	for _, child := range cmd.Commands() {
+		bindEnv(child, env)
+	}
+	for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if name := envName(cmd, f); name != "" {
+				f.Usage += " [" + name + "]"
 			}
 		})
-		return wrong
 	}
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd, env) }
 }
 
-// oneOf is a flag value that is one of a few words.
-type oneOf struct {
-	value   string
-	allowed []string
-}
-
-// String returns the word.
-func (o *oneOf) String() string { return o.value }
-
-// Type names the words for help.
-func (o *oneOf) Type() string { return strings.Join(o.allowed, "|") }
-
-// Set takes a word that is allowed.
-func (o *oneOf) Set(value string) error {
-	if !slices.Contains(o.allowed, value) {
-		return fmt.Errorf("use one of %s", strings.Join(o.allowed, ", "))
-	}
-	o.value = value
-	return nil
+func fromEnv(cmd *cobra.Command, env lookup) error {
+	var wrong error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := envName(cmd, f)
+		if f.Changed || f.Name == "help" || name == "" || wrong != nil {
+			return
+		}
+		value, set := env(name)
+		if !set {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			wrong = fmt.Errorf("%s=%q cannot be used for --%s: %w", name, value, f.Name, err)
+		}
+	})
+	return wrong
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,16 @@ import (
 	"github.com/resilienced/resilienced/node"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asCommand makes the test binary the command itself, for tests that need a
+// process: signals, exit codes, real streams.
+const asCommand = "RESILIENCED_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // run runs a command line to its end.
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -191,17 +201,67 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Every command teaches by an example, and every flag says which variable
-// stands in for it.
+// Every command teaches by an example, says in one line what it is for, and
+// names the variables that stand in for its settings.
 func TestHelp(t *testing.T) {
-	for _, cmd := range newRoot(func(string) (string, bool) { return "", false }).Commands() {
-		if cmd.Example == "" || cmd.Short == "" {
-			t.Errorf("%s has no example, or no line about it", cmd.Name())
+	var walk func(cmd *cobra.Command, path []string)
+	walk = func(cmd *cobra.Command, path []string) {
+		for _, child := range cmd.Commands() {
+			walk(child, append(slices.Clone(path), child.Name()))
 		}
-		code, out, _ := run(t, cmd.Name(), "--help")
-		if code != exitOK || !strings.Contains(out, cmd.Example) || !strings.Contains(out, "[RESILIENCED_") {
-			t.Errorf("%s --help: exit %d\n%s", cmd.Name(), code, out)
+		if !cmd.Runnable() { // a topic
+			return
 		}
+		name := strings.Join(path, " ")
+		if cmd.Example == "" || cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%q has no example, or no line about it", name)
+		}
+		code, out, _ := run(t, append(path, "--help")...)
+		if code != exitOK || !strings.Contains(out, cmd.Example) {
+			t.Errorf("%s --help: exit %d\n%s", name, code, out)
+		}
+		if cmd.Flag("addr") != nil && !strings.Contains(out, "[RESILIENCED_") {
+			t.Errorf("%s --help names no variable:\n%s", name, out)
+		}
+		for line := range strings.Lines(cmd.Long + "\n" + cmd.Example) {
+			if len(line) > 121 {
+				t.Errorf("%s: %q is too long for a terminal", name, line)
+			}
+		}
+	}
+	walk(newRoot(func(string) (string, bool) { return "", false }), nil)
+}
+
+// Each example of help is a command line that exists, with flags that exist.
+func TestExamplesAreCommands(t *testing.T) {
+	seen := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+		for _, m := range regexp.MustCompile(`(?:^|[\s($])resilienced ([^|&;)<>\n\\]*)`).FindAllStringSubmatch(cmd.Example, -1) {
+			words := strings.Fields(m[1])
+			found, rest, err := newRoot(func(string) (string, bool) { return "", false }).Find(words)
+			if err != nil || !found.Runnable() && found.Name() != "exit-codes" {
+				t.Errorf("%s: %q is no command: %v", cmd.CommandPath(), m[0], err)
+				continue
+			}
+			seen++
+			for _, word := range rest {
+				if word == "--" {
+					break
+				}
+				name, long := strings.CutPrefix(word, "--")
+				if name, _, _ = strings.Cut(name, "="); long && name != "help" && found.Flag(name) == nil {
+					t.Errorf("%s: %q has no flag --%s", cmd.CommandPath(), found.CommandPath(), name)
+				}
+			}
+		}
+	}
+	walk(newRoot(func(string) (string, bool) { return "", false }))
+	if seen < 30 {
+		t.Errorf("only %d examples were looked at", seen)
 	}
 }
 
