@@ -18,6 +18,9 @@ type Setting struct {
 // Explain returns every field of a target with its value and its source, in
 // the order in which a policy is written down.
 func (p *Policy) Explain(name string) []Setting {
+	if p.over != nil {
+		return p.over.explain(name, p.over.base.Explain(name))
+	}
 	var e *entry
 	for _, candidate := range p.entries {
 		if candidate.match.text == name && !isGlob(name) {

@@ -184,11 +184,17 @@ func signalFields() []*field[target.Config] {
 
 func enforcementFields() []*field[target.Config] {
 	var fields []*field[target.Config]
-	for _, key := range []string{"breaker", "budget", "limit", "retry"} {
-		fields = append(fields, enumField("enforcement."+key, enforcementWords(), enforcementValues(), dryFlags()[key]))
+	for _, key := range enforcementKeys() {
+		fields = append(fields, enumField(enforcementPrefix+key, enforcementWords(), enforcementValues(), dryFlags()[key]))
 	}
 	return fields
 }
+
+// enforcementPrefix begins the path of each switch.
+const enforcementPrefix = "enforcement."
+
+// enforcementKeys are the groups of rules that are switched apart.
+func enforcementKeys() []string { return []string{"breaker", "budget", "limit", "retry"} }
 
 func enforcementWords() []string { return []string{"ENFORCE", "DRY_RUN"} }
 
