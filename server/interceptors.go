@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -149,13 +150,24 @@ type lateDeadline struct {
 	context.Context //nolint:containedctx // it is one
 	end             time.Time
 	once            sync.Once
-	made            context.Context //nolint:containedctx // with the timer
+	made            atomic.Pointer[timedContext] // nil: nobody has waited yet
+}
+
+// timedContext is a context with its timer.
+type timedContext struct {
+	context.Context //nolint:containedctx // it is one
 	cancel          context.CancelFunc
 }
 
 func (c *lateDeadline) timed() context.Context {
-	c.once.Do(func() { c.made, c.cancel = context.WithDeadline(c.Context, c.end) })
-	return c.made
+	c.once.Do(func() {
+		made, cancel := context.WithDeadline(c.Context, c.end)
+		c.made.Store(&timedContext{made, cancel})
+	})
+	if made := c.made.Load(); made != nil {
+		return made
+	}
+	return c.Context // the call is over
 }
 
 // Deadline implements context.Context.
@@ -164,8 +176,12 @@ func (c *lateDeadline) Deadline() (time.Time, bool) { return c.end, true }
 // Done implements context.Context.
 func (c *lateDeadline) Done() <-chan struct{} { return c.timed().Done() }
 
-// Err implements context.Context.
+// Err implements context.Context. It is not nil once Done's channel is closed,
+// as whoever waits for that relies on.
 func (c *lateDeadline) Err() error {
+	if made := c.made.Load(); made != nil {
+		return made.Err()
+	}
 	if err := c.Context.Err(); err != nil {
 		return err
 	}
@@ -177,8 +193,10 @@ func (c *lateDeadline) Err() error {
 
 // stop ends the timer, if there is one.
 func (c *lateDeadline) stop() {
-	c.once.Do(func() { c.made, c.cancel = c.Context, func() {} })
-	c.cancel()
+	c.once.Do(func() {})
+	if made := c.made.Load(); made != nil {
+		made.cancel()
+	}
 }
 
 func (s *Server) deadlineStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
