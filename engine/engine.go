@@ -26,6 +26,9 @@ type Config struct {
 	Logger *slog.Logger // nil: nothing is logged
 	// AllowDrills lets StartDrill make namespaces with a virtual clock.
 	AllowDrills bool
+	// Observe: nothing is refused anywhere but in drills, unless an operator's
+	// entry enforces it. What would have been refused is computed and counted.
+	Observe bool
 	// OnEvent is called after the commit with every event, in the order of
 	// each record. It must be quick and must not call the engine. May be nil.
 	OnEvent func(Event)
@@ -38,6 +41,8 @@ type Engine struct {
 	store       statestore.Store
 	log         *slog.Logger
 	allowDrills bool
+	observe     bool
+	builtIn     policy.Quotas // that hold even where nothing is refused
 	onEvent     func(Event)
 
 	background context.Context //nolint:containedctx // transactions live as long as the engine, not their callers
@@ -46,16 +51,17 @@ type Engine struct {
 	quitOnce   sync.Once
 	loops      sync.WaitGroup
 
-	commits   *committer
-	permits   *permitIDs
-	policies  atomic.Pointer[policySet]
-	applying  sync.Mutex // one policy load at a time
-	tallies   *tallies
-	quotas    *quotas
-	paths     *paths
-	decisions *decisionLog
-	watchers  *watchers
-	storeTime atomic.Int64
+	commits      *committer
+	permits      *permitIDs
+	policies     atomic.Pointer[policySet]
+	applying     sync.Mutex // one policy load at a time
+	tallies      *tallies
+	quotas       *quotas
+	paths        *paths
+	decisions    *decisionLog
+	observations *observations
+	watchers     *watchers
+	storeTime    atomic.Int64
 
 	// The two commands of the hot path are used again.
 	acquires sync.Pool
@@ -73,7 +79,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		store: c.Store, log: log, allowDrills: c.AllowDrills, onEvent: c.OnEvent,
+		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(), onEvent: c.OnEvent,
 		quit: make(chan struct{}), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
@@ -81,8 +87,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.commits = newCommitter(e, c.Store.Lanes())
 	e.quotas = newQuotas(c.Store)
-	e.policies.Store(&policySet{file: policy.Default()})
-	e.decisions = newDecisionLog()
+	e.policies.Store(&policySet{file: policy.Default(), above: newAbove(c.Observe)})
+	e.decisions, e.observations = newDecisionLog(), newObservations()
 	if err := e.open(ctx); err != nil {
 		e.stop()
 		return nil, err
@@ -107,6 +113,9 @@ func (e *Engine) open(ctx context.Context) error {
 	e.storeTime.Store(int64(now))
 	if err := e.loadPolicies(ctx); err != nil {
 		return fmt.Errorf("engine: policy: %w", err)
+	}
+	if err := e.loadObservations(ctx, now); err != nil {
+		return fmt.Errorf("engine: observations: %w", err)
 	}
 	return nil
 }
@@ -142,6 +151,9 @@ func (e *Engine) committed(batch []*command, entries []*statestore.Entry) {
 		}
 		if len(c.tallies) > 0 {
 			e.tallies.apply(c.tallies)
+		}
+		if len(c.seen) > 0 {
+			e.observations.apply(c.seen)
 		}
 		for _, event := range c.events {
 			e.publish(event)

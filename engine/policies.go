@@ -20,13 +20,15 @@ type policySet struct {
 	file  *policy.Policy            // of all namespaces without their own
 	own   map[string]*policy.Policy // by namespace
 	docs  map[string]*Document      // by namespace; "" is the file's
+	above *above                    // what stands over them all
 }
 
 func (s *policySet) of(namespace string) *policy.Policy {
-	if p := s.own[namespace]; p != nil {
-		return p
+	p := s.own[namespace]
+	if p == nil {
+		p = s.file
 	}
-	return s.file
+	return s.above.of(namespace, p)
 }
 
 func policyKey(namespace string) statestore.Key {
@@ -41,7 +43,7 @@ func (e *Engine) loadPolicies(ctx context.Context) error {
 	if err != nil {
 		return storeError(err)
 	}
-	set := &policySet{file: policy.Default(), own: map[string]*policy.Policy{}, docs: map[string]*Document{}}
+	set := &policySet{file: policy.Default(), own: map[string]*policy.Policy{}, docs: map[string]*Document{}, above: newAbove(e.observe)}
 	for _, ns := range append([]string{""}, namespaces...) {
 		r, _, err := e.store.Get(ctx, policyKey(ns))
 		if err != nil {
@@ -53,6 +55,9 @@ func (e *Engine) loadPolicies(ctx context.Context) error {
 				return fmt.Errorf("stored policy of namespace %q: %w", ns, err)
 			}
 			set.add(ns, p, doc)
+		}
+		if err := e.loadEnforcement(ctx, set, ns); err != nil {
+			return err
 		}
 		if ns != "" && !isDrill(ns) {
 			if err := e.loadTallies(ctx, ns); err != nil {
@@ -132,7 +137,7 @@ func (e *Engine) ApplyPolicy(ctx context.Context, req *ApplyPolicyRequest) (*Pol
 		return nil, err
 	}
 	if doc.Epoch > set.epoch { // not the repeat of an older request
-		next := &policySet{epoch: set.epoch, file: set.file, own: maps.Clone(set.own), docs: maps.Clone(set.docs)}
+		next := &policySet{epoch: set.epoch, file: set.file, own: maps.Clone(set.own), docs: maps.Clone(set.docs), above: set.above.again()}
 		next.add(req.Namespace, p, doc)
 		e.policies.Store(next)
 	}
@@ -153,7 +158,7 @@ func (e *Engine) forgetPolicy(ns string) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	set := e.policies.Load()
-	next := &policySet{epoch: set.epoch, file: set.file, own: maps.Clone(set.own), docs: maps.Clone(set.docs)}
+	next := &policySet{epoch: set.epoch, file: set.file, own: maps.Clone(set.own), docs: maps.Clone(set.docs), above: set.above.without(ns)}
 	delete(next.own, ns)
 	delete(next.docs, ns)
 	e.policies.Store(next)

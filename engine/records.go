@@ -41,6 +41,9 @@ func Kinds() map[statestore.Kind]func() statestore.Record {
 		statestore.KindRequest:    func() statestore.Record { return &Request{} },
 		statestore.KindDecision:   func() statestore.Record { return &DecisionRow{} },
 		statestore.KindTransition: func() statestore.Record { return &History{} },
+
+		statestore.KindEnforcement: func() statestore.Record { return &Enforcement{} },
+		statestore.KindObservation: func() statestore.Record { return &Observation{} },
 	}
 }
 

@@ -83,7 +83,8 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 // simple kinds are handled without any record but themselves.
 func (e *Engine) simple(k statestore.Kind) bool {
 	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindTask ||
-		k == statestore.KindRepeat || k == statestore.KindRequest || k == statestore.KindDecision || k == statestore.KindFold
+		k == statestore.KindRepeat || k == statestore.KindRequest || k == statestore.KindDecision || k == statestore.KindFold ||
+		k == statestore.KindObservation
 }
 
 // bulk drops records whose time is over, and leaves those that need more.
@@ -214,6 +215,7 @@ func sweepOperation(t *txn, h int, op *operation.Operation) {
 		t.put(h, nil)
 	}
 	if lost {
+		t.seeLoss(ns, next.Permit, 1)
 		t.emit(Event{
 			Kind: EventLost, Namespace: ns, Name: name, Target: next.Permit.Target,
 			At: next.Permit.Expires, Reason: string(classify.ReasonLost),

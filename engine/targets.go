@@ -15,7 +15,8 @@ import (
 
 // GetTarget reads a target. One that nobody has used reads as a fresh one.
 func (e *Engine) GetTarget(ctx context.Context, ns, name, credential string) (*TargetView, error) {
-	cfg := e.policies.Load().of(ns).Target(name)
+	set := e.policies.Load()
+	cfg := set.of(ns).Target(name)
 	stored, now, err := get[target.Control](ctx, e, controlKey(ns, cfg, credential))
 	if err != nil {
 		return nil, err
@@ -29,7 +30,10 @@ func (e *Engine) GetTarget(ctx context.Context, ns, name, credential string) (*T
 	if err != nil {
 		return nil, err
 	}
-	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now}
+	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now, Observed: policy.Observes(cfg)}
+	if now < set.above.pass(ns) {
+		v.Observed = policy.Observes(&target.Config{DryBreaker: true, DryBudget: true, DryLimit: true, DryRetry: true})
+	}
 	var made []breaker.Transition
 	v.Control, made = stored.Derive(cfg, now)
 	v.Transitions = past.with(made).Transitions

@@ -33,6 +33,9 @@ const (
 	KindRequest    Kind = 61 // the answer to an operator's request, for its repeat
 	KindDecision   Kind = 70 // one row of the decision log
 	KindTransition Kind = 71 // one row of a target's transition history
+
+	KindEnforcement Kind = 62 // what operators set over a namespace's policy
+	KindObservation Kind = 72 // the calls of a target in one interval
 )
 
 // Key names one record. The empty namespace is the server's own.
