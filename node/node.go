@@ -48,6 +48,9 @@ type Config struct {
 	PolicyFile string
 	// AllowDrills admits drill namespaces.
 	AllowDrills bool
+	// Observe: rules are computed and counted, and refuse nothing but where an
+	// operator's entry enforces them. Drill namespaces are left out.
+	Observe bool
 	// NoReflection leaves out gRPC reflection.
 	NoReflection bool
 	// DrainDelay is how long the node still takes calls after health says
@@ -108,7 +111,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 func (n *Node) start(ctx context.Context) error {
 	var err error
 	n.engine, err = engine.New(ctx, engine.Config{
-		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, OnEvent: n.cfg.OnEvent,
+		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, OnEvent: n.cfg.OnEvent,
 	})
 	if err != nil {
 		return fmt.Errorf("start the engine: %w", err)
@@ -191,7 +194,7 @@ func (n *Node) ServeListener(ctx context.Context, listener net.Listener) error {
 	n.mu.Unlock()
 	n.log.LogAttrs(ctx, slog.LevelInfo, "serving",
 		slog.String("address", listener.Addr().String()), slog.String("store", n.where),
-		slog.Uint64("policy_epoch", n.epoch), slog.Bool("drills", n.cfg.AllowDrills))
+		slog.Uint64("policy_epoch", n.epoch), slog.Bool("drills", n.cfg.AllowDrills), slog.Bool("observe", n.cfg.Observe))
 	served := make(chan error, 1)
 	go func() { served <- n.grpc.Serve(listener) }()
 	var err error

@@ -36,9 +36,14 @@ directory and listens for gRPC on this machine only.
 
 SIGTERM or SIGINT drains: health says NOT_SERVING, calls under way finish, and
 nothing that was answered is lost. A second signal ends the process at once,
-which is safe too.`,
+which is safe too.
+
+With --observe nothing is refused: every answer says what it would have been,
+and what that would have saved is counted by target. An operator then enforces
+target after target.`,
 		Example: `  resilienced serve
   resilienced serve --policy policy.yaml --data-dir /var/lib/resilienced
+  resilienced serve --observe
   resilienced serve --store memory --allow-drills
   RESILIENCED_LOG_FORMAT=json resilienced serve`,
 		Args: cobra.NoArgs,
@@ -54,6 +59,7 @@ which is safe too.`,
 	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply at the start if it is not the one applied last")
+	flags.BoolVar(&f.cfg.Observe, "observe", false, "compute and count everything, and refuse nothing but what an operator enforces")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
 	flags.Var(&f.logFormat, "log-format", "form of the log on standard error")
