@@ -150,10 +150,15 @@ func (o *observations) forget(ns string) {
 	}
 }
 
-// flushObservations adds what was counted to the stored records.
-func (e *Engine) flushObservations(ctx context.Context) {
+// flushObservations adds what was counted to the stored records. If somebody
+// reads both meanwhile it waits, or leaves it to the next turn.
+func (e *Engine) flushObservations(ctx context.Context, wait bool) {
 	o := e.observations
-	o.writing.Lock()
+	if wait {
+		o.writing.Lock()
+	} else if !o.writing.TryLock() {
+		return
+	}
 	defer o.writing.Unlock()
 	parts := o.take(rules.Instant(e.storeTime.Load()))
 	for len(parts) > 0 {

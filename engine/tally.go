@@ -132,7 +132,7 @@ func (e *Engine) flushLoop() {
 			e.flushTallies(e.background)
 			e.flushDecisions(e.background)
 			if turn%observationTurns == 0 {
-				e.flushObservations(e.background)
+				e.flushObservations(e.background, false)
 			}
 		}
 	}
@@ -145,7 +145,7 @@ const observationTurns = 10
 func (e *Engine) flush(ctx context.Context) {
 	e.flushTallies(ctx)
 	e.flushDecisions(ctx)
-	e.flushObservations(ctx)
+	e.flushObservations(ctx, true)
 }
 
 // flushBatch is how many tallies one transaction writes.
