@@ -50,7 +50,7 @@ func (e *Engine) SummarizeCalls(ctx context.Context, ns string, since time.Durat
 	for target, sum := range sums {
 		sum.settle()
 		observed := target != OtherTargets && (pass || len(policy.Observes(p.Target(target))) > 0)
-		out.Totals.Observation.add(sum)
+		out.Totals.add(sum)
 		out.Totals.Observed = out.Totals.Observed || observed
 		out.Targets = append(out.Targets, CallSummary{Target: target, Observation: *sum, Observed: observed})
 	}

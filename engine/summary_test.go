@@ -130,13 +130,13 @@ func (c *counter) decided(req *engine.AcquireRequest, r *engine.AcquireResult) {
 		if old := c.newest[k]; old != nil && !old.reported {
 			c.assume(old)
 		}
-		new := &call{ns: req.Namespace, target: req.Target, permit: r.Grant.PermitID, estimate: req.Estimate.Cost, expires: time.Now().Add(r.Grant.Lease)}
+		fresh := &call{ns: req.Namespace, target: req.Target, permit: r.Grant.PermitID, estimate: req.Estimate.Cost, expires: time.Now().Add(r.Grant.Lease)}
 		if reason = admit.None; r.Would != nil {
 			reason = r.Would.Reason
-			new.would = reason
+			fresh.would = reason
 			plus(b.would, reason, 1, 0, 0)
 		}
-		c.newest[k], c.calls = new, append(c.calls, new)
+		c.newest[k], c.calls = fresh, append(c.calls, fresh)
 	} else {
 		plus(b.refused, reason, 1, 0, 0)
 	}
@@ -258,11 +258,11 @@ func (c *counter) compare(t *rapid.T, ns string) {
 }
 
 func counts(m map[admit.Reason][3]int64) string {
-	text := ""
+	var list []string
 	for _, r := range slices.Sorted(maps.Keys(m)) {
-		text += fmt.Sprint(" ", r, m[r])
+		list = append(list, fmt.Sprint(r, m[r]))
 	}
-	return text
+	return fmt.Sprint(list)
 }
 
 func shown(s *engine.CallSummary) string {
@@ -424,7 +424,7 @@ func TestDrillsAreCountedByTheirClock(t *testing.T) {
 			}
 		}
 		ask()
-		time.Sleep(2 * time.Second) // is written meanwhile
+		time.Sleep(2 * time.Second)                                                                                // is written meanwhile
 		if v, err := e.AdvanceClock(t.Context(), d.Namespace, "", 30*24*time.Hour); err != nil || v.Handled != 3 { // the lease, the tally and the record
 			t.Errorf("the clock stopped %d times, %v", v.Handled, err)
 		}

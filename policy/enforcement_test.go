@@ -93,7 +93,7 @@ func TestExplainEnforcement(t *testing.T) {
 		t.Errorf("without more: %+v", s)
 	}
 	over := p.With(policy.Enforcement{Observe: true, Entries: entries("llm/*+")})
-	for _, key := range strings.Fields(all) {
+	for key := range strings.FieldsSeq(all) {
 		if s := of(over, "llm/a", "enforcement."+key); s.Value != "ENFORCE" || s.Source != "set by llm/*+" {
 			t.Errorf("an entry: %+v", s)
 		}

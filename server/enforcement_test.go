@@ -70,7 +70,7 @@ func TestObserving(t *testing.T) {
 		t.Errorf("explained %v, %v", explained, err)
 	}
 	if _, err := policies.SetEnforcement(ctx, &pb.SetEnforcementRequest{
-		RequestId: "q2", Match: "tool/a", Mode: pb.EnforcementMode_ENFORCEMENT_MODE_ENFORCE, ExpectedEpoch: proto.Int64(set.GetEnforcement().GetEpoch()),
+		RequestId: "q2", Match: "tool/a", Mode: pb.EnforcementMode_ENFORCEMENT_MODE_ENFORCE, ExpectedEpoch: new(set.GetEnforcement().GetEpoch()),
 	}); err != nil {
 		t.Fatal(err)
 	}
