@@ -43,6 +43,10 @@ lint: ## check style, the import rule and the proto files
 generate: ## write gen/ anew from proto/
 	$(BUF) generate
 
+.PHONY: docs
+docs: ## write the generated pages under docs/ anew
+	go test -count=1 -run Page . -update
+
 .PHONY: generated
 generated: ## fail unless gen/ is what proto/ gives
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && $(BUF) generate --output "$$tmp" && \

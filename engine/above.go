@@ -11,7 +11,8 @@ import (
 )
 
 // above is what stands over the policies of a set: the server's --observe and
-// what operators set, by namespace. Nil is nothing at all.
+// what operators set, by namespace. It changes only while its set is made. Nil
+// is nothing at all.
 type above struct {
 	observe bool
 	records map[string]*Enforcement // by namespace
@@ -28,41 +29,23 @@ type underKey struct {
 	base      *policy.Policy
 }
 
-// newAbove returns nil if there is nothing to stand above a policy.
 func newAbove(observe bool) *above {
-	if !observe {
-		return nil
-	}
-	return &above{observe: true}
+	return &above{observe: observe, records: map[string]*Enforcement{}}
 }
 
-// with returns a copy with another record of a namespace.
-func (a *above) with(ns string, r *Enforcement) *above {
-	next := &above{records: map[string]*Enforcement{}}
-	if a != nil {
-		next.observe = a.observe
-		maps.Copy(next.records, a.records)
+// put takes in what a namespace has set; nil is nothing.
+func (a *above) put(ns string, r *Enforcement) {
+	if r != nil {
+		a.records[ns] = r
 	}
-	next.records[ns] = r
-	return next
 }
 
-// without returns a copy without the record of a namespace.
+// without returns a copy that knows nothing of a namespace and has read no
+// policy yet.
 func (a *above) without(ns string) *above {
-	next := a.again()
-	if next.record(ns) != nil {
-		next.records = maps.Clone(next.records)
-		delete(next.records, ns)
-	}
+	next := &above{observe: a.observe, records: maps.Clone(a.records)}
+	delete(next.records, ns)
 	return next
-}
-
-// again returns a copy that has read no policy yet, for a set with others.
-func (a *above) again() *above {
-	if a == nil {
-		return nil
-	}
-	return &above{observe: a.observe, records: a.records}
 }
 
 // record is what operators set in a namespace, or nil.
@@ -87,7 +70,7 @@ func (a *above) pass(ns string) instant {
 
 // of returns the namespace's policy as it stands under all this.
 func (a *above) of(ns string, base *policy.Policy) *policy.Policy {
-	if a == nil {
+	if a == nil || (!a.observe && len(a.records) == 0) {
 		return base
 	}
 	k := underKey{base: base}

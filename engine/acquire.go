@@ -66,13 +66,16 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	a := e.acquires.Get().(*acquire) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endAcquire(a)
 	a.req, a.random, a.result = req, rand.Uint64(), &AcquireResult{}
-	if err := e.prepareAcquire(ctx, a); err != nil {
-		return nil, err
-	}
-	a.cmd.begin(ctx, e, req.Namespace, false, a)
-	a.plan(&a.cmd)
-	if err := e.commits.do(&a.cmd); err != nil {
-		return nil, err
+	for again := true; again; {
+		a.cmd.begin(ctx, e, req.Namespace, false, a)
+		err := e.prepareAcquire(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		a.plan(&a.cmd)
+		if again, err = e.attempt(&a.cmd); err != nil {
+			return nil, err
+		}
 	}
 	a.complete(e)
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
@@ -98,8 +101,9 @@ func (e *Engine) endAcquire(a *acquire) {
 // prepareAcquire resolves what needs no transaction: the policy, the chain,
 // the operation's name and the run's ancestors.
 func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
-	set := e.policies.Load()
-	a.policy, a.epoch, a.pass = set.of(a.req.Namespace), set.epoch, set.above.pass(a.req.Namespace)
+	set := a.cmd.policies
+	a.policy, a.epoch = set.of(a.req.Namespace), set.epochOf(a.req.Namespace)
+	a.pass = set.above.pass(a.req.Namespace)
 	a.chain = a.policy.Single(a.req.Target)
 	if a.req.Chain != "" {
 		chain, ok := a.policy.Chain(a.req.Chain)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/rules/admit"
-	"github.com/resilienced/resilienced/rules/breaker"
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/classify"
 	"github.com/resilienced/resilienced/rules/deadletter"
@@ -173,12 +172,9 @@ func (r *report) putControl(t *txn, b *ballot) error {
 	if !b.changed {
 		return nil
 	}
-	key := t.cmd.wants[r.own.control].key
-	_, held := t.want(key, statestore.Write, 0)
-	if !t.history(key, r.claims.Target, b.made) || !held {
+	if !t.putControl(&r.own, b.control, b.made) {
 		return errNeed
 	}
-	t.put(r.own.control, b.control.Stamp(r.own.config, t.now))
 	if r.claims.Flags != 0 || len(b.made) > 0 || b.control.Cooldown.Remaining(t.now) >= durableCooldown {
 		t.durable = true
 	}
@@ -187,28 +183,6 @@ func (r *report) putControl(t *txn, b *ballot) error {
 
 // durableCooldown is the length from which a cooldown survives a crash.
 const durableCooldown = 10 * time.Second
-
-// history appends transitions to a target's history and emits their events.
-func (t *txn) history(control statestore.Key, name string, made []transition) bool {
-	if len(made) == 0 {
-		return true
-	}
-	h, ok := t.want(statestore.Key{Kind: statestore.KindTransition, Namespace: control.Namespace, Name: control.Name}, statestore.Write, 0)
-	if !ok {
-		return false
-	}
-	t.put(h, record[History](t, h).with(made))
-	for _, m := range made {
-		if m.To == breaker.Open {
-			t.see(sighting{kind: sawOpening, namespace: control.Namespace, target: name, at: m.At})
-		}
-		t.emit(Event{
-			Kind: EventTransition, Namespace: control.Namespace, Name: control.Name, Target: name, At: m.At,
-			Transition: m, Reason: m.Cause.String(),
-		})
-	}
-	return true
-}
 
 // close ends the permit and stores the operation.
 func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, a *operation.Answer) {
@@ -227,6 +201,8 @@ func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, 
 		op = op.Tombstone(t.now)
 	case d.State == operation.Succeeded && op.Idempotency != operation.Idempotent:
 		op.Expires = t.now.Add(r.own.config.IdempotencyTTL)
+	case d.State == operation.Locked:
+		op.Expires = t.now.Add(operation.LockedRetention)
 	}
 	if op.Detail != nil && op.Detail.Letter != "" {
 		op.Expires = max(op.Expires, t.now.Add(deadletter.ReplayableRetention))
@@ -312,7 +288,7 @@ func (r *report) released(t *txn, op *operation.Operation) error {
 	if r.booked {
 		t.seeLoss(r.req.Namespace, r.permit, -1) // nothing was spent after all
 	}
-	return releasePermit(t, r.req.Namespace, &returned{
+	return releasePermit(t, &returned{
 		op: r.op, runs: r.runs, depth: len(r.path), own: r.own, operation: op, permit: r.permit, newest: r.newest,
 		name: r.claims.Operation, hash: r.req.Hash,
 	}, func(c target.Control) {

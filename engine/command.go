@@ -45,6 +45,10 @@ type command struct {
 	own     []statestore.Entry  // of a batch of one
 	rounds  int
 
+	policies *policySet        // that the command is planned with
+	mark     *statestore.Entry // of the leader: the epoch that its batch sees
+	outdated int               // how often it was planned with too old a set
+
 	err     error
 	again   bool
 	queued  bool
@@ -60,8 +64,8 @@ type command struct {
 	// Room for what most commands need, so that they allocate little.
 	room struct {
 		wants   [6]want
-		entries [6]*statestore.Entry
-		own     [6]statestore.Entry
+		entries [7]*statestore.Entry // one more for the epoch
+		own     [7]statestore.Entry
 		undo    [6]undone
 		tallies [1]tallyOp
 		seen    [1]sighting
@@ -69,12 +73,14 @@ type command struct {
 	}
 }
 
-// begin readies a new or used command.
+// begin readies a new or used command. It is planned and decided with the
+// policies of this moment, or begun again.
 func (c *command) begin(ctx context.Context, e *Engine, namespace string, urgent bool, w work) {
 	c.ctx, c.engine, c.namespace, c.urgent, c.work = ctx, e, namespace, urgent, w
 	c.wants, c.entries, c.own = c.room.wants[:0], c.room.entries[:0], c.room.own[:0]
 	c.tallies, c.seen, c.txn.undo = c.room.tallies[:0], c.room.seen[:0], c.room.undo[:0]
-	c.txn.engine = e
+	c.rounds, c.done, c.again, c.err = 0, false, false, nil
+	c.policies, c.txn.engine = e.policies.Load(), e
 	if c.body == nil {
 		c.body = c.applyBatch
 	}

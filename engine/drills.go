@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -87,6 +88,7 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns, requestID string, d time.
 		return nil, err
 	}
 	v := &DrillView{Namespace: ns, Now: to.To}
+	last := statestore.DueKey{}
 	for {
 		due, err := e.store.Due(ctx, statestore.DueQuery{Namespace: ns, Until: v.Now, Limit: 1})
 		if err != nil {
@@ -95,6 +97,10 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns, requestID string, d time.
 		if len(due) == 0 {
 			break
 		}
+		if due[0] == last { // sweeping it changed nothing: it would be due for ever
+			return nil, fmt.Errorf("%w: %v of kind %d is still due after it was handled", ErrInternal, due[0].Key.Name, due[0].Key.Kind)
+		}
+		last = due[0]
 		if err := e.submit(ctx, ns, false, &tick{to: due[0].Due}, nil); err != nil {
 			return nil, err
 		}
@@ -132,7 +138,9 @@ func (e *Engine) EndDrill(ctx context.Context, ns string) error {
 			return err
 		}
 	}
-	e.forgetPolicy(ns)
+	if err := e.forgetPolicy(ctx, ns); err != nil {
+		return err
+	}
 	e.quotas.forget(ns)
 	return e.dropAll(ctx, statestore.KindClock, ns)
 }

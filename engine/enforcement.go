@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -93,11 +92,14 @@ func enforcementKey(ns string) statestore.Key {
 
 // GetEnforcement returns what holds in a namespace.
 func (e *Engine) GetEnforcement(ctx context.Context, ns string) (*EnforcementView, error) {
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
 	now, err := e.now(ctx, ns)
 	if err != nil {
 		return nil, storeError(err)
 	}
-	set := e.policies.Load()
 	v := &EnforcementView{ServerObserves: set.above.observes(ns), Epoch: set.epoch, Now: now}
 	if r := set.above.record(ns); r != nil {
 		v.Entries = r.Entries
@@ -171,34 +173,30 @@ type changed struct {
 }
 
 func (e *Engine) changeEnforcement(ctx context.Context, c *enforcementChange) (*EnforcementView, error) {
-	e.applying.Lock()
-	defer e.applying.Unlock()
-	set, key := e.policies.Load(), 0
-	var next *Enforcement // nil: the repeat of an older request
+	var key, epoch, index int
 	w := &once[changed]{method: c.method, requestID: c.requestID, hash: c.hash}
 	w.body = func(t *txn) (*changed, error) {
-		if c.expected != nil && *c.expected != set.epoch {
-			return nil, fmt.Errorf("%w: it is %d now", ErrEpoch, set.epoch)
+		if err := expect(c.expected, epochIn(t.cmd.entries[epoch])); err != nil {
+			return nil, err
 		}
-		next = &Enforcement{}
+		next := &Enforcement{}
 		if old := record[Enforcement](t, key); old != nil {
 			*next = *old
 		}
 		if err := c.edit(next, t.now); err != nil {
 			return nil, err
 		}
-		next.Epoch = set.epoch + 1
+		next.Epoch = t.change(c.ns, epoch, index, nil)
 		t.put(key, next)
-		t.durable = true
 		t.emit(Event{Kind: EventPolicy, Namespace: c.ns, Reason: c.reason, At: t.now})
 		return &changed{Epoch: next.Epoch}, nil
 	}
-	_, err := runOnce(ctx, e, c.ns, w, func(cmd *command) { key = cmd.key(enforcementKey(c.ns), statestore.Write, 0) })
+	_, err := runOnce(ctx, e, c.ns, w, func(cmd *command) {
+		epoch, index = planChange(cmd)
+		key = cmd.key(enforcementKey(c.ns), statestore.Write, 0)
+	})
 	if err != nil {
 		return nil, err
-	}
-	if next != nil {
-		e.policies.Store(set.enforced(c.ns, next))
 	}
 	return e.GetEnforcement(ctx, c.ns)
 }
@@ -209,16 +207,7 @@ func (e *Engine) loadEnforcement(ctx context.Context, set *policySet, ns string)
 	if err != nil {
 		return storeError(err)
 	}
-	if stored, ok := r.(*Enforcement); ok {
-		set.above = set.above.with(ns, stored)
-		set.epoch = max(set.epoch, stored.Epoch)
-	}
+	stored, _ := r.(*Enforcement)
+	set.above.put(ns, stored)
 	return nil
-}
-
-// enforced is the set with another record of a namespace.
-func (s *policySet) enforced(ns string, r *Enforcement) *policySet {
-	next := &policySet{epoch: max(s.epoch, r.Epoch), file: s.file, own: maps.Clone(s.own), docs: maps.Clone(s.docs)}
-	next.above = s.above.with(ns, r)
-	return next
 }

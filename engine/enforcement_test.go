@@ -264,3 +264,36 @@ func TestPolicyDryRunIsObserving(t *testing.T) {
 		})
 	}
 }
+
+// TestTwoReplicas: the other one follows with its next decision, and both add
+// to the same counts.
+func TestTwoReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Config{})
+		a, b := openOn(t, store, false), openOn(t, store, false)
+		defer func() {
+			closed(t, a)
+			closed(t, b)
+		}()
+		hold(t, a, "n", "x")
+		if passes(t, b, "n", "x") {
+			t.Fatal("the hold is not seen")
+		}
+		enforce(t, a, "x", engine.Observe)
+		if !passes(t, b, "n", "x") || !passes(t, a, "n", "x") {
+			t.Error("what one replica was told the other does not follow")
+		}
+		if _, err := b.SetPass(t.Context(), &engine.SetPassRequest{Namespace: "n", Length: time.Hour, Reason: "r"}); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := a.GetEnforcement(t.Context(), "n"); err != nil || v.Pass == nil || len(v.Entries) != 1 {
+			t.Errorf("%+v, %v", v, err)
+		}
+		time.Sleep(2 * time.Second) // both have written by then
+		for _, e := range [...]*engine.Engine{a, b} {
+			if s := summary(t, e, "n", ""); s.Totals.Acquires != 3 || s.Totals.Granted != 2 || s.Totals.Opened != 0 {
+				t.Errorf("counted %+v", s.Totals)
+			}
+		}
+	})
+}

@@ -54,7 +54,7 @@ type Engine struct {
 	commits      *committer
 	permits      *permitIDs
 	policies     atomic.Pointer[policySet]
-	applying     sync.Mutex // one policy load at a time
+	loading      chan struct{} // holds one token: one policy load at a time
 	tallies      *tallies
 	quotas       *quotas
 	paths        *paths
@@ -80,7 +80,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(), onEvent: c.OnEvent,
-		quit: make(chan struct{}), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
+		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
@@ -111,11 +111,23 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	e.storeTime.Store(int64(now))
-	if err := e.loadPolicies(ctx); err != nil {
+	if err := e.openPolicies(ctx); err != nil {
 		return fmt.Errorf("engine: policy: %w", err)
 	}
-	if err := e.loadObservations(ctx, now); err != nil {
-		return fmt.Errorf("engine: observations: %w", err)
+	namespaces, err := e.store.Namespaces(ctx)
+	if err != nil {
+		return fmt.Errorf("engine: %w", storeError(err))
+	}
+	for _, ns := range namespaces {
+		if ns == "" || isDrill(ns) {
+			continue
+		}
+		if err := e.loadTallies(ctx, ns); err != nil {
+			return fmt.Errorf("engine: tallies: %w", err)
+		}
+		if err := e.loadObservations(ctx, ns, now); err != nil {
+			return fmt.Errorf("engine: observations: %w", err)
+		}
 	}
 	return nil
 }
@@ -135,11 +147,32 @@ func (e *Engine) Close(ctx context.Context) error {
 // submit runs a piece of work as a command of its namespace.
 func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w work, plan func(*command)) error {
 	c := &command{}
-	c.begin(ctx, e, namespace, urgent, w)
-	if plan != nil {
-		plan(c)
+	for {
+		c.begin(ctx, e, namespace, urgent, w)
+		if plan != nil {
+			plan(c)
+		}
+		if again, err := e.attempt(c); !again {
+			return err
+		}
 	}
-	return e.commits.do(c)
+}
+
+// attempt takes a planned command through a batch. It reports whether the
+// command is to be begun again, because the policies have changed since it was;
+// then the new ones are loaded.
+func (e *Engine) attempt(c *command) (again bool, err error) {
+	err = e.commits.do(c)
+	if !errors.Is(err, errOutdated) {
+		return false, err
+	}
+	if c.outdated++; c.outdated > maxRounds {
+		return false, fmt.Errorf("%w: the policy changes faster than a command can be planned", ErrUnavailable)
+	}
+	if err := e.catchUp(c.ctx, c.policies); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // committed publishes what a batch did.

@@ -32,7 +32,9 @@ func (e *Engine) execute(batch []*command) {
 }
 
 // applyBatch applies the commands of the leader's batch in order to one
-// working set.
+// working set. A command that was planned with other policies than those in
+// force in the transaction, or after a change earlier in the batch, is left
+// out and planned anew by its caller.
 func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 	e, t := c.engine, &c.txn
 	e.tallies.mu.Lock()
@@ -40,6 +42,10 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 	durability := statestore.Rebuildable
 	e.storeTime.Store(int64(now))
 	for _, member := range c.batch {
+		if member.policies.epoch != epochIn(c.mark) {
+			member.outdate()
+			continue
+		}
 		t.now = now
 		t.run(member)
 		if t.durable {
@@ -64,18 +70,22 @@ func (e *Engine) fail(batch []*command, err error) {
 }
 
 // merge gives every command its entries; commands that name the same record
-// share one.
+// share one. The epoch is one of them in every batch.
 func (e *Engine) merge(batch []*command) []*statestore.Entry {
 	if len(batch) == 1 {
 		return batch[0].alone()
 	}
-	total := 0
+	total := 1
 	for _, c := range batch {
 		total += len(c.wants)
 	}
 	shared := make(map[statestore.Key]*statestore.Entry, total)
 	slab := make([]statestore.Entry, 0, total)
 	merged := make([]*statestore.Entry, 0, total)
+	slab = append(slab, statestore.Entry{Key: epochKey()})
+	batch[0].mark = &slab[0]
+	shared[slab[0].Key] = batch[0].mark
+	merged = append(merged, batch[0].mark)
 	for _, c := range batch {
 		c.entries = c.entries[:0]
 		for _, w := range c.wants {
@@ -97,14 +107,23 @@ func (e *Engine) merge(batch []*command) []*statestore.Entry {
 
 // alone makes the entries of a batch of one.
 func (c *command) alone() []*statestore.Entry {
-	if cap(c.own) < len(c.wants) {
-		c.own = make([]statestore.Entry, len(c.wants))
+	n := len(c.wants)
+	if cap(c.own) <= n {
+		c.own = make([]statestore.Entry, n+1)
 	}
-	c.own = c.own[:len(c.wants)]
-	c.entries = c.entries[:0]
+	c.own = c.own[:n+1]
+	c.entries, c.mark = c.entries[:0], nil
 	for i, w := range c.wants {
 		c.own[i] = statestore.Entry{Key: w.key, Mode: w.mode, Depth: w.depth}
 		c.entries = append(c.entries, &c.own[i])
+		if w.key.Kind == statestore.KindMeta && w.key == epochKey() {
+			c.mark = &c.own[i]
+		}
 	}
-	return c.entries
+	if c.mark != nil {
+		return c.entries
+	}
+	c.own[n] = statestore.Entry{Key: epochKey()}
+	c.mark = &c.own[n]
+	return append(c.entries, c.mark)
 }

@@ -21,7 +21,7 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	level := &w.Levels[d.Level]
 	p := a.permit(t, d, level, w.Op)
 	changes := d.Probe || d.PayFleet > 0 || (!d.Bare && level.Control.Changes(keys.config, t.now))
-	if changes && !a.ready(t, keys.control) {
+	if changes && !t.putControl(keys, a.take(d, level, p, t.now), t.turned(keys)) {
 		return
 	}
 	if d.PayTask && a.task >= 0 && !a.ready(t, a.task) {
@@ -30,9 +30,6 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	op := a.admitted(t, d, w, q, p)
 	first := !d.Bare && !op.Detail.At(d.Level).Deposited
 	op.Detail.At(d.Level).Deposited = first || op.Detail.At(d.Level).Deposited
-	if changes {
-		t.put(keys.control, a.take(d, level, p, t.now).Stamp(keys.config, t.now))
-	}
 	if d.PayTask && a.task >= 0 {
 		t.put(a.task, w.Task.Take(keys.config.Name, t.now))
 	}

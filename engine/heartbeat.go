@@ -15,7 +15,6 @@ import (
 
 // heartbeat is the command of one Heartbeat.
 type heartbeat struct {
-	engine *Engine
 	ns     string
 	claims *claims
 	path   []string
@@ -32,7 +31,7 @@ func (e *Engine) Heartbeat(ctx context.Context, ns, permitID string, fence uint6
 	if err != nil {
 		return nil, err
 	}
-	h := &heartbeat{engine: e, ns: ns, claims: c}
+	h := &heartbeat{ns: ns, claims: c}
 	if c.Run != "" {
 		if h.path, err = e.path(ctx, ns, c.Run); err != nil {
 			return nil, err
@@ -61,7 +60,7 @@ func (h *heartbeat) apply(t *txn) error {
 	}
 	p := *held
 	expires := max(min(t.now.Add(p.Lease), p.HoldUntil), p.Expires)
-	set := h.engine.policies.Load()
+	set := t.cmd.policies
 	cfg := set.of(h.ns).Target(p.Target)
 	runs := t.derivedRuns(h.runs, len(h.path), nil)
 	if expires != p.Expires {
@@ -69,7 +68,9 @@ func (h *heartbeat) apply(t *txn) error {
 		if t.missing {
 			return errNeed
 		}
-		h.renewHold(t, &own, &p, expires)
+		if !h.renewHold(t, &own, &p, expires) {
+			return errNeed
+		}
 		from := p.Account
 		p.Expires, p.Account = expires, account(cfg, expires)
 		for i, run := range runs {
@@ -111,17 +112,18 @@ func spared(pass bool, cfg *target.Config, state budget.State) bool {
 	return pass || cfg.Observed() || (cfg.DryBudget && state == budget.Exhausted)
 }
 
-// renewHold moves the end of the slot or probe that the permit holds.
-func (h *heartbeat) renewHold(t *txn, own *levelKeys, p *operation.Permit, expires instant) {
+// renewHold moves the end of the slot or probe that the permit holds; false if
+// that takes more records.
+func (h *heartbeat) renewHold(t *txn, own *levelKeys, p *operation.Permit, expires instant) bool {
 	if !p.Slot && !p.Probe {
-		return
+		return true
 	}
 	c := t.control(own)
 	c.Slots, _ = limit.Renew(c.Slots, h.claims.Operation, p.Fence, expires)
 	if c.Breaker.HasProbe(h.claims.Operation, p.Fence) {
 		c.Breaker = c.Breaker.RenewProbe(h.claims.Operation, p.Fence, expires)
 	}
-	t.put(own.control, c.Stamp(own.config, t.now))
+	return t.putControl(own, c, t.turned(own))
 }
 
 // runReason names why a run grants nothing any more.

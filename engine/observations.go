@@ -204,26 +204,13 @@ func (e *Engine) writeObservations(ctx context.Context, parts []observedPart) er
 
 // loadObservations reads which targets are told apart in the running interval,
 // so that a restart goes on with it.
-func (e *Engine) loadObservations(ctx context.Context, now instant) error {
-	namespaces, err := e.store.Namespaces(ctx)
-	if err != nil {
-		return storeError(err)
-	}
-	for _, ns := range namespaces {
-		if isDrill(ns) {
-			continue
+func (e *Engine) loadObservations(ctx context.Context, ns string, now instant) error {
+	from := intervalOf(now)
+	return e.eachObservation(ctx, ns, from, func(target string, _ *Observation) {
+		if target != OtherTargets {
+			e.observations.name(observed{ns, from, target})
 		}
-		from := intervalOf(now)
-		err := e.eachObservation(ctx, ns, from, func(target string, _ *Observation) {
-			if target != OtherTargets {
-				e.observations.name(observed{ns, from, target})
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 // eachObservation goes through the stored observations of a namespace that

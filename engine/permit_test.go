@@ -326,3 +326,42 @@ func FuzzIDs(f *testing.F) {
 		_, _ = e.ExplainDecision(t.Context(), "n", decision)
 	})
 }
+
+// TestALockedOperationStaysLocked: a payment whose outcome nobody knows is not
+// made again because a day has passed.
+func TestALockedOperationStaysLocked(t *testing.T) {
+	inBubble(t, toolPolicy, func(t *testing.T, e *engine.Engine) {
+		mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: "lost"})
+		g := mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: "timeout"}).Grant
+		mustReport(t, e, g.PermitID, classify.Signal{Outcome: classify.OutcomeFailure, Exception: "timeout"})
+		time.Sleep(7 * 24 * time.Hour)
+		for _, op := range []string{"lost", "timeout"} {
+			if r := mustAcquire(t, e, engine.AcquireRequest{Target: "pay/x", OperationID: op}); r.Reason != admit.OutcomeUnknown {
+				t.Errorf("%s, after a week: %v %v", op, r.Decision, r.Reason)
+			}
+		}
+	})
+}
+
+// TestAChainWithASharedCooldown: a report that extends a cooldown which several
+// targets share, and looks at the other levels of its chain, needs both.
+func TestAChainWithASharedCooldown(t *testing.T) {
+	const chained = `version: 1
+targets:
+  - {match: a, preset: llm, credential: k, cooldown: {scope: CREDENTIAL}}
+  - {match: b, preset: llm, credential: k, cooldown: {scope: CREDENTIAL}}
+  - {match: c, preset: llm}
+chains:
+  abc: [a:PRIMARY, b:SAME_PROVIDER_CHEAPER, c:CROSS_PROVIDER]
+`
+	inBubble(t, chained, func(t *testing.T, e *engine.Engine) {
+		g := mustAcquire(t, e, engine.AcquireRequest{Chain: "abc", OperationID: "o"}).Grant
+		r := mustReport(t, e, g.PermitID, classify.Signal{Outcome: classify.OutcomeFailure, HTTPStatus: 429, RetryAfter: 30 * time.Second, HasRetryAfter: true})
+		if r.Answer.Action != operation.Fallback || r.Next == nil || r.Next.Target != "c" {
+			t.Errorf("%+v, next %+v", r.Answer, r.Next)
+		}
+		if r := mustAcquire(t, e, engine.AcquireRequest{Target: "b"}); r.Reason != admit.Cooldown {
+			t.Errorf("the other target of the credential: %v %v", r.Decision, r.Reason)
+		}
+	})
+}

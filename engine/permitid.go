@@ -55,11 +55,6 @@ type signer struct {
 	sum  []byte
 }
 
-// Secret is the record of the key that permit ids are signed with.
-type Secret struct {
-	Key []byte `json:"k"`
-}
-
 func newPermitIDs(key []byte) *permitIDs {
 	return &permitIDs{signers: sync.Pool{New: func() any { return &signer{mac: hmac.New(sha256.New, key)} }}}
 }
@@ -169,12 +164,12 @@ func (e *Engine) permitKey(ctx context.Context) ([]byte, error) {
 	}
 	var key []byte
 	err := e.store.Update(ctx, []*statestore.Entry{entry}, func(rules.Instant) (statestore.Durability, error) {
-		if secret, ok := entry.Record().(*Secret); ok {
+		if secret, ok := entry.Record().(*Meta); ok {
 			key = secret.Key
 			return statestore.Rebuildable, nil
 		}
 		key = fresh
-		entry.Put(&Secret{Key: fresh})
+		entry.Put(&Meta{Key: fresh})
 		return statestore.Durable, nil
 	})
 	return key, err

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/resilienced/resilienced/policy"
 	"github.com/resilienced/resilienced/statestore"
@@ -16,11 +17,14 @@ import (
 // policySet is what this replica knows of the policies, under one epoch. It
 // does not change; a new one replaces it.
 type policySet struct {
-	epoch uint64
-	file  *policy.Policy            // of all namespaces without their own
-	own   map[string]*policy.Policy // by namespace
-	docs  map[string]*Document      // by namespace; "" is the file's
-	above *above                    // what stands over them all
+	epoch   uint64
+	applied string                    // hash of the policy file that was applied last, by whichever replica
+	file    *policy.Policy            // of all namespaces without their own
+	own     map[string]*policy.Policy // by namespace
+	docs    map[string]*Document      // by namespace; "" is the file's
+	changed map[string]uint64         // by namespace, the epoch of what is loaded
+	unread  map[string]unread         // namespaces that keep an older policy
+	above   *above                    // what stands over them all
 }
 
 func (s *policySet) of(namespace string) *policy.Policy {
@@ -31,47 +35,23 @@ func (s *policySet) of(namespace string) *policy.Policy {
 	return s.above.of(namespace, p)
 }
 
-func policyKey(namespace string) statestore.Key {
-	return statestore.Key{Kind: statestore.KindPolicy, Namespace: namespace, Name: "policy"}
-}
-
-// loadPolicies reads and compiles every stored policy.
-func (e *Engine) loadPolicies(ctx context.Context) error {
-	e.applying.Lock()
-	defer e.applying.Unlock()
-	namespaces, err := e.store.Namespaces(ctx)
-	if err != nil {
-		return storeError(err)
+// epochOf is the epoch that a namespace's decisions go by: the one in force,
+// unless this replica cannot read the namespace's policy of that epoch.
+func (s *policySet) epochOf(namespace string) uint64 {
+	if len(s.unread) == 0 {
+		return s.epoch
 	}
-	set := &policySet{file: policy.Default(), own: map[string]*policy.Policy{}, docs: map[string]*Document{}, above: newAbove(e.observe)}
-	for _, ns := range append([]string{""}, namespaces...) {
-		r, _, err := e.store.Get(ctx, policyKey(ns))
-		if err != nil {
-			return storeError(err)
-		}
-		if doc, ok := r.(*Document); ok {
-			p, err := compile(ns, doc.File, doc.Text)
-			if err != nil {
-				return fmt.Errorf("stored policy of namespace %q: %w", ns, err)
-			}
-			set.add(ns, p, doc)
-		}
-		if err := e.loadEnforcement(ctx, set, ns); err != nil {
-			return err
-		}
-		if ns != "" && !isDrill(ns) {
-			if err := e.loadTallies(ctx, ns); err != nil {
-				return err
-			}
-		}
+	if u, bad := s.unread[namespace]; bad {
+		return u.kept
 	}
-	e.policies.Store(set)
-	return nil
+	if u, bad := s.unread[""]; bad && s.own[namespace] == nil {
+		return u.kept
+	}
+	return s.epoch
 }
 
 func (s *policySet) add(ns string, p *policy.Policy, doc *Document) {
 	s.docs[ns] = doc
-	s.epoch = max(s.epoch, doc.Epoch)
 	if ns == "" {
 		s.file = p
 		return
@@ -79,87 +59,184 @@ func (s *policySet) add(ns string, p *policy.Policy, doc *Document) {
 	s.own[ns] = p
 }
 
+// keep takes what a namespace has over from an older set.
+func (s *policySet) keep(old *policySet, ns string) {
+	if doc := old.docs[ns]; doc != nil {
+		p := old.own[ns]
+		if ns == "" {
+			p = old.file
+		}
+		s.add(ns, p, doc)
+	}
+	if u, bad := old.unread[ns]; bad {
+		s.unread[ns] = u
+	}
+	s.above.put(ns, old.above.record(ns))
+}
+
+func policyKey(namespace string) statestore.Key {
+	return statestore.Key{Kind: statestore.KindPolicy, Namespace: namespace, Name: "policy"}
+}
+
 func compile(ns, file string, text []byte) (*policy.Policy, error) {
 	return policy.Parse(file, text, policy.Options{Exact: isDrill(ns)})
 }
 
+func textHash(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// PolicyState is how this replica stands to the policies in the store.
+type PolicyState struct {
+	// Epoch is the one that this replica has loaded. Every decision looks
+	// whether it is still in force; without calls it is at most a second old.
+	Epoch uint64
+	// Unread are the namespaces whose stored policy this replica cannot read,
+	// sorted. A replica that has one is not fit to serve: it decides by what
+	// others have replaced.
+	Unread []UnreadPolicy
+}
+
+// UnreadPolicy is a stored policy that this version does not understand.
+type UnreadPolicy struct {
+	Namespace string // empty: the server's file
+	Kept      uint64 // the epoch that the namespace goes on with here
+	Err       error
+}
+
+// PolicyState reads no store and never fails.
+func (e *Engine) PolicyState() PolicyState {
+	set := e.policies.Load()
+	state := PolicyState{Epoch: set.epoch}
+	for _, ns := range slices.Sorted(maps.Keys(set.unread)) {
+		state.Unread = append(state.Unread, UnreadPolicy{Namespace: ns, Kept: set.unread[ns].kept, Err: set.unread[ns].err})
+	}
+	return state
+}
+
 // GetPolicy returns the policy that a namespace follows.
-func (e *Engine) GetPolicy(_ context.Context, ns string) (*PolicyView, error) {
-	return e.policies.Load().view(ns), nil
+func (e *Engine) GetPolicy(ctx context.Context, ns string) (*PolicyView, error) {
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return set.view(ns), nil
 }
 
 func (s *policySet) view(ns string) *PolicyView {
-	v := &PolicyView{Epoch: s.epoch}
 	doc, own := s.docs[ns], s.own[ns] != nil
 	if !own {
 		doc = s.docs[""]
 	}
-	v.Own = own
+	v := viewOf(doc, own)
+	v.Epoch = s.epochOf(ns)
+	return v
+}
+
+// viewOf shows a policy as it was applied; nil is the built-in one.
+func viewOf(doc *Document, own bool) *PolicyView {
+	v := &PolicyView{Own: own}
 	if doc != nil {
-		sum := sha256.Sum256(doc.Text)
-		v.Text, v.Hash, v.AppliedBy, v.AppliedAt, v.Reason = doc.Text, hex.EncodeToString(sum[:]), doc.Actor, doc.At, doc.Reason
+		v.Epoch, v.Text, v.Hash, v.AppliedBy, v.AppliedAt, v.Reason = doc.Epoch, doc.Text, textHash(doc.Text), doc.Actor, doc.At, doc.Reason
 	}
 	return v
 }
 
 // ApplyPolicy replaces the policy of a namespace. A policy that does not parse
-// is refused whole, with every problem found; the last one stays in force.
+// is refused whole, with every problem found; the last one stays in force. Of
+// several with the same ExpectedEpoch one is applied and the others get
+// ErrEpoch, over all replicas. When it returns, no replica decides by the
+// policy before.
 func (e *Engine) ApplyPolicy(ctx context.Context, req *ApplyPolicyRequest) (*PolicyView, error) {
 	if req.File == "" {
 		req.File = "policy.yaml"
 	}
-	p, err := compile(req.Namespace, req.File, req.Text)
+	if _, err := compile(req.Namespace, req.File, req.Text); err != nil {
+		return nil, err
+	}
+	if req.ValidateOnly {
+		set, err := e.fresh(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &PolicyView{Epoch: set.epoch, Text: req.Text}, expect(req.ExpectedEpoch, set.epoch)
+	}
+	doc, err := e.commitPolicy(ctx, req, "")
 	if err != nil {
 		return nil, err
 	}
-	e.applying.Lock()
-	defer e.applying.Unlock()
-	set := e.policies.Load()
-	if req.ExpectedEpoch != nil && *req.ExpectedEpoch != set.epoch {
-		return nil, fmt.Errorf("%w: it is %d now", ErrEpoch, set.epoch)
+	e.follow(ctx)
+	return viewOf(doc, req.Namespace != ""), nil
+}
+
+// expect compares the epoch that a caller knows with the one in force.
+func expect(expected *uint64, epoch uint64) error {
+	if expected != nil && *expected != epoch {
+		return fmt.Errorf("%w: it is %d now", ErrEpoch, epoch)
 	}
-	if req.ValidateOnly {
-		return &PolicyView{Epoch: set.epoch, Text: req.Text}, nil
+	return nil
+}
+
+// follow loads what this replica has just committed, so that the next command
+// need not. If it fails, the next one does and says why.
+func (e *Engine) follow(ctx context.Context) {
+	if _, err := e.fresh(ctx); err != nil {
+		e.log.Warn("the policy was applied; this replica loads it with its next command", "error", err)
 	}
-	key := 0
+}
+
+// fileActor begins the actor of a policy that came from a file.
+const fileActor = "file:"
+
+// ApplyFile applies the server's policy file unless it is the file that was
+// applied last: over it an operator may have applied another policy, which
+// stays until the file changes.
+func (e *Engine) ApplyFile(ctx context.Context, file string, text []byte) (*PolicyView, error) {
+	if _, err := compile("", file, text); err != nil {
+		return nil, err
+	}
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hash := textHash(text)
+	if set.applied == hash {
+		return set.view(""), nil
+	}
+	req := &ApplyPolicyRequest{File: file, Text: text, Actor: fileActor + file, Reason: "the file is not the one applied last"}
+	if _, err := e.commitPolicy(ctx, req, hash); err != nil {
+		return nil, err
+	}
+	return e.GetPolicy(ctx, "")
+}
+
+// commitPolicy stores a policy that was found to be valid and raises the
+// epoch. With a hash it is a file's, and nothing happens if another replica
+// has applied the same file meanwhile.
+func (e *Engine) commitPolicy(ctx context.Context, req *ApplyPolicyRequest, hash string) (*Document, error) {
+	var key, epoch, index int
 	w := &once[Document]{method: "ApplyPolicy", requestID: req.RequestID, hash: req.Hash}
 	w.body = func(t *txn) (*Document, error) {
-		doc := &Document{Text: req.Text, File: req.File, Epoch: set.epoch + 1, Actor: req.Actor, Reason: req.Reason, At: t.now}
+		now := record[Meta](t, epoch)
+		if hash != "" && now != nil && now.File == hash {
+			return record[Document](t, key), nil
+		}
+		if err := expect(req.ExpectedEpoch, epochIn(t.cmd.entries[epoch])); err != nil {
+			return nil, err
+		}
+		doc := &Document{Text: req.Text, File: req.File, Actor: req.Actor, Reason: req.Reason, At: t.now}
+		doc.Epoch = t.change(req.Namespace, epoch, index, func(m *Meta) {
+			if hash != "" {
+				m.File = hash
+			}
+		})
 		t.put(key, doc)
-		t.durable = true
 		t.emit(Event{Kind: EventPolicy, Namespace: req.Namespace, Reason: req.Reason, At: t.now})
 		return doc, nil
 	}
-	doc, err := runOnce(ctx, e, req.Namespace, w, func(c *command) {
+	return runOnce(ctx, e, req.Namespace, w, func(c *command) {
+		epoch, index = planChange(c)
 		key = c.key(policyKey(req.Namespace), statestore.Write, 0)
 	})
-	if err != nil {
-		return nil, err
-	}
-	if doc.Epoch > set.epoch { // not the repeat of an older request
-		next := &policySet{epoch: set.epoch, file: set.file, own: maps.Clone(set.own), docs: maps.Clone(set.docs), above: set.above.again()}
-		next.add(req.Namespace, p, doc)
-		e.policies.Store(next)
-	}
-	return e.policies.Load().view(req.Namespace), nil
-}
-
-// ApplyFile applies the server's policy file if it differs from the one that
-// was applied last.
-func (e *Engine) ApplyFile(ctx context.Context, file string, text []byte) (*PolicyView, error) {
-	if doc := e.policies.Load().docs[""]; doc != nil && string(doc.Text) == string(text) {
-		return e.policies.Load().view(""), nil
-	}
-	return e.ApplyPolicy(ctx, &ApplyPolicyRequest{File: file, Text: text, Actor: "file:" + file, Reason: "read at start"})
-}
-
-// forgetPolicy drops the policy of a drill that has ended.
-func (e *Engine) forgetPolicy(ns string) {
-	e.applying.Lock()
-	defer e.applying.Unlock()
-	set := e.policies.Load()
-	next := &policySet{epoch: set.epoch, file: set.file, own: maps.Clone(set.own), docs: maps.Clone(set.docs), above: set.above.without(ns)}
-	delete(next.own, ns)
-	delete(next.docs, ns)
-	e.policies.Store(next)
 }

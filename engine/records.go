@@ -26,7 +26,7 @@ type (
 // stores that keep bytes.
 func Kinds() map[statestore.Kind]func() statestore.Record {
 	return map[statestore.Kind]func() statestore.Record{
-		statestore.KindMeta:       func() statestore.Record { return &Secret{} },
+		statestore.KindMeta:       func() statestore.Record { return &Meta{} },
 		statestore.KindClock:      func() statestore.Record { return &Clock{} },
 		statestore.KindRun:        func() statestore.Record { return &budget.Run{} },
 		statestore.KindTarget:     func() statestore.Record { return &target.Control{} },
@@ -67,33 +67,6 @@ func (r *Repeat) count() int {
 }
 
 func (r *Repeat) again(now instant) *Repeat { return &Repeat{Failures: r.count() + 1, UpdatedAt: now} }
-
-// History keeps the newest transitions of a target, oldest first.
-type History struct {
-	Transitions []transition `json:"t"`
-}
-
-const (
-	maxHistory       = 20
-	historyRetention = 30 * 24 * time.Hour
-)
-
-// DueAt is when the history may go.
-func (h *History) DueAt() rules.Instant {
-	if len(h.Transitions) == 0 {
-		return 0
-	}
-	return h.Transitions[len(h.Transitions)-1].At.Add(historyRetention)
-}
-
-func (h *History) with(made []transition) *History {
-	var all []transition
-	if h != nil {
-		all = append(all, h.Transitions...)
-	}
-	all = append(all, made...)
-	return &History{Transitions: all[max(len(all)-maxHistory, 0):]}
-}
 
 // Request is the answer to an operator's request, for its repeat (G3).
 type Request struct {

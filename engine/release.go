@@ -15,7 +15,6 @@ import (
 // release is the command of one Release. It finds the permit by the operation,
 // because the answer that named it may have been lost.
 type release struct {
-	engine    *Engine
 	req       *ReleaseRequest
 	operation string
 	fence     uint64 // 0: the permit of the Acquire's request id
@@ -32,7 +31,7 @@ func (e *Engine) Release(ctx context.Context, req *ReleaseRequest) (*ReleaseResu
 }
 
 func (e *Engine) release(ctx context.Context, req *ReleaseRequest, onlyFresh bool) (*ReleaseResult, error) {
-	r := &release{engine: e, req: req, onlyFresh: onlyFresh, operation: req.OperationID}
+	r := &release{req: req, onlyFresh: onlyFresh, operation: req.OperationID}
 	if req.PermitID != "" {
 		c, err := e.claimsFor(req.Namespace, req.PermitID, req.Fence)
 		if err != nil {
@@ -70,7 +69,7 @@ func (r *release) apply(t *txn) error {
 	if op.Detail != nil {
 		path = op.Detail.RunPath
 	}
-	own := t.heldLevel(r.engine.policies.Load().of(r.req.Namespace).Target(p.Target), p)
+	own := t.heldLevel(t.cmd.policies.of(r.req.Namespace).Target(p.Target), p)
 	root := 0
 	for i, run := range path {
 		if h, _ := t.want(runKey(r.req.Namespace, run), statestore.Write, uint8(i)); i == 0 {
@@ -83,7 +82,7 @@ func (r *release) apply(t *txn) error {
 	if !newest {
 		t.seeLoss(r.req.Namespace, p, -1)
 	}
-	return releasePermit(t, r.req.Namespace, &returned{
+	return releasePermit(t, &returned{
 		op: r.op, runs: root, depth: len(path), own: own, operation: op, permit: p, newest: newest, name: r.operation,
 	}, func(target.Control) {
 		r.result.Released = true
@@ -131,15 +130,14 @@ type returned struct {
 }
 
 // releasePermit undoes a grant: slot or probe, reservation, attempt.
-func releasePermit(t *txn, ns string, b *returned, done func(target.Control)) error {
+func releasePermit(t *txn, b *returned, done func(target.Control)) error {
 	c := t.control(&b.own)
 	if slots, held := limit.Without(c.Slots, b.name, b.permit.Fence); held || c.Breaker.HasProbe(b.name, b.permit.Fence) {
 		c.Slots = slots
 		c.Breaker = c.Breaker.FreeProbe(b.name, b.permit.Fence, t.now)
-		if _, ok := t.want(controlKey(ns, b.own.config, b.permit.Credential), statestore.Write, 0); !ok {
+		if !t.putControl(&b.own, c, t.turned(&b.own)) {
 			return errNeed
 		}
-		t.put(b.own.control, c.Stamp(b.own.config, t.now))
 		t.durable = true
 	}
 	for i, run := range t.derivedRuns(b.runs, b.depth, nil) {

@@ -55,14 +55,17 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 	}
 	r := e.reports.Get().(*report) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endReport(r)
-	if err := e.prepareReport(ctx, r, req); err != nil {
-		return nil, err
-	}
 	r.result = &ReportResult{}
-	r.cmd.begin(ctx, e, req.Namespace, true, r)
-	r.plan(&r.cmd)
-	if err := e.commits.do(&r.cmd); err != nil {
-		return nil, err
+	for again := true; again; {
+		r.cmd.begin(ctx, e, req.Namespace, true, r)
+		err := e.prepareReport(ctx, r, req)
+		if err != nil {
+			return nil, err
+		}
+		r.plan(&r.cmd)
+		if again, err = e.attempt(&r.cmd); err != nil {
+			return nil, err
+		}
 	}
 	r.result.DecisionID = r.decision()
 	e.logReport(r)
@@ -86,8 +89,8 @@ func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportReques
 	if err != nil {
 		return err
 	}
-	set := e.policies.Load()
-	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epoch, rand.Uint64()
+	set := r.cmd.policies
+	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), rand.Uint64()
 	r.pass = set.above.pass(req.Namespace)
 	if c.Run != "" {
 		r.path, err = e.path(ctx, req.Namespace, c.Run)
@@ -305,7 +308,6 @@ func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own
 	if len(chain.Levels) > 1 {
 		keys = make([]levelKeys, len(chain.Levels))
 	}
-	before := t.missing
 	alone := v.Class == classify.OK || v.Class == classify.Aborted || len(chain.Levels) == 1
 	for i, l := range chain.Levels {
 		keys[i] = r.own
@@ -322,7 +324,7 @@ func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own
 			}
 		}
 	}
-	if t.missing && !before {
+	if t.missing { // also what the vote still needs
 		return nil, false
 	}
 	w.Levels = t.levels(chain, keys, r.room.levels[:])

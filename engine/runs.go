@@ -15,8 +15,6 @@ import (
 // StartRun makes a run. It is idempotent by the run's id too: the same content
 // returns the run as it stands, other content is a mismatch.
 func (e *Engine) StartRun(ctx context.Context, req *StartRunRequest) (*RunView, error) {
-	set := e.policies.Load()
-	p := set.of(req.Namespace)
 	if req.RunID == "" {
 		req.RunID = "run-" + rand.Text()
 		if req.RequestID != "" {
@@ -36,7 +34,7 @@ func (e *Engine) StartRun(ctx context.Context, req *StartRunRequest) (*RunView, 
 			return nil, &InvalidError{Field: "parent_run_id", Why: "runs nest at most 8 deep"}
 		}
 	}
-	fresh := newRun(req, p.RunDefaults(), path, set.epoch)
+	var fresh *budget.Run
 	runs, ns := 0, req.Namespace
 	w := &once[RunView]{method: "StartRun", requestID: req.RequestID, hash: req.Hash}
 	w.body = func(t *txn) (*RunView, error) {
@@ -54,7 +52,7 @@ func (e *Engine) StartRun(ctx context.Context, req *StartRunRequest) (*RunView, 
 		if blocker, state := budget.Blocker(above, t.now); blocker != nil && state >= budget.Stopped {
 			return nil, ErrRunFinal
 		}
-		if !e.quotas.spare(ns, statestore.KindRun, p.Quotas()) {
+		if !e.quotas.spare(ns, statestore.KindRun, t.cmd.policies.of(ns).Quotas()) {
 			return nil, ErrQuota
 		}
 		run := *fresh
@@ -63,7 +61,10 @@ func (e *Engine) StartRun(ctx context.Context, req *StartRunRequest) (*RunView, 
 		t.durable = true
 		return runView(append(above, &run), t.now), nil
 	}
-	return runOnce(ctx, e, ns, w, func(c *command) { runs = planRuns(c, ns, path) })
+	return runOnce(ctx, e, ns, w, func(c *command) {
+		fresh = newRun(req, c.policies.of(ns).RunDefaults(), path, c.policies.epochOf(ns))
+		runs = planRuns(c, ns, path)
+	})
 }
 
 // newRun fills the policy's defaults into what a caller asked for.

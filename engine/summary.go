@@ -45,7 +45,10 @@ func (e *Engine) SummarizeCalls(ctx context.Context, ns string, since time.Durat
 	if err != nil {
 		return nil, err
 	}
-	set := e.policies.Load()
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
 	p, pass := set.of(ns), now < set.above.pass(ns)
 	for target, sum := range sums {
 		sum.settle()

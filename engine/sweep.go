@@ -33,6 +33,10 @@ func (e *Engine) sweepLoop() {
 			if _, err := e.Sweep(e.background); err != nil {
 				e.log.Warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
+			// A replica without calls learns of a new epoch here.
+			if _, err := e.fresh(e.background); err != nil {
+				e.log.Warn("the policy's epoch could not be read; decisions wait for it", "error", err)
+			}
 		}
 	}
 }
@@ -84,7 +88,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 func (e *Engine) simple(k statestore.Kind) bool {
 	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindTask ||
 		k == statestore.KindRepeat || k == statestore.KindRequest || k == statestore.KindDecision || k == statestore.KindFold ||
-		k == statestore.KindObservation
+		k == statestore.KindTransition || k == statestore.KindObservation
 }
 
 // bulk drops records whose time is over, and leaves those that need more.
@@ -110,13 +114,10 @@ func (w *bulk) apply(t *txn) error {
 }
 
 // sweep handles one record with whatever others that takes.
-type sweep struct {
-	engine *Engine
-	key    statestore.Key
-}
+type sweep struct{ key statestore.Key }
 
 func (e *Engine) sweepOne(ctx context.Context, k statestore.Key) error {
-	err := e.submit(ctx, k.Namespace, false, &sweep{e, k}, nil)
+	err := e.submit(ctx, k.Namespace, false, &sweep{k}, nil)
 	return err
 }
 
@@ -138,7 +139,7 @@ func (w *sweep) apply(t *txn) error {
 // control derives a target's record; one that says nothing any more goes.
 func (w *sweep) control(t *txn, h int, stored *target.Control) error {
 	name, _, _ := strings.Cut(w.key.Name, sep)
-	cfg := w.engine.policies.Load().of(w.key.Namespace).Target(name)
+	cfg := t.cmd.policies.of(w.key.Namespace).Target(name)
 	c, made := stored.Derive(cfg, t.now)
 	if c.Fresh(t.now) {
 		t.put(h, nil)

@@ -15,8 +15,20 @@ import (
 
 // GetTarget reads a target. One that nobody has used reads as a fresh one.
 func (e *Engine) GetTarget(ctx context.Context, ns, name, credential string) (*TargetView, error) {
-	set := e.policies.Load()
-	cfg := set.of(ns).Target(name)
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v, err := e.target(ctx, ns, set.of(ns).Target(name), credential)
+	if err == nil && v.Now < set.above.pass(ns) {
+		v.Observed = policy.Observes(&target.Config{DryBreaker: true, DryBudget: true, DryLimit: true, DryRetry: true})
+	}
+	return v, err
+}
+
+// target reads a target by the policy's numbers for it.
+func (e *Engine) target(ctx context.Context, ns string, cfg *target.Config, credential string) (*TargetView, error) {
+	name := cfg.Name
 	stored, now, err := get[target.Control](ctx, e, controlKey(ns, cfg, credential))
 	if err != nil {
 		return nil, err
@@ -24,20 +36,14 @@ func (e *Engine) GetTarget(ctx context.Context, ns, name, credential string) (*T
 	if stored == nil {
 		stored = &target.Control{}
 	}
-	past, _, err := get[History](ctx, e, statestore.Key{
-		Kind: statestore.KindTransition, Namespace: ns, Name: controlKey(ns, cfg, credential).Name,
-	})
+	past, _, err := get[History](ctx, e, historyKey(controlKey(ns, cfg, credential)))
 	if err != nil {
 		return nil, err
 	}
 	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now, Observed: policy.Observes(cfg)}
-	if now < set.above.pass(ns) {
-		v.Observed = policy.Observes(&target.Config{DryBreaker: true, DryBudget: true, DryLimit: true, DryRetry: true})
-	}
 	var made []breaker.Transition
 	v.Control, made = stored.Derive(cfg, now)
-	v.Transitions = past.with(made).Transitions
-	slices.Reverse(v.Transitions)
+	v.Transitions = past.newest(made)
 	v.Cooldown = v.Control.Cooldown
 	if shared, ok := cooldownKey(ns, cfg); ok {
 		common, _, err := get[target.Control](ctx, e, shared)
@@ -76,8 +82,8 @@ func (e *Engine) readTally(ctx context.Context, ns, name string) (*target.Tally,
 
 // targetNames are the targets that a namespace has used or that its policy
 // names.
-func (e *Engine) targetNames(ctx context.Context, ns string) ([]string, error) {
-	names := e.policies.Load().of(ns).TargetNames()
+func (e *Engine) targetNames(ctx context.Context, ns string, p *policy.Policy) ([]string, error) {
+	names := p.TargetNames()
 	for _, kind := range [...]statestore.Kind{statestore.KindTarget, statestore.KindTally} {
 		q := statestore.Query{Kind: kind, Namespace: ns, Limit: maxPage}
 		for len(names) < maxScan {
@@ -102,7 +108,12 @@ func (e *Engine) targetNames(ctx context.Context, ns string) ([]string, error) {
 // ListTargets returns the targets of a namespace by name. State is a
 // breaker.Phase plus one.
 func (e *Engine) ListTargets(ctx context.Context, q *ListQuery) (Page[*TargetView], error) {
-	names, err := e.targetNames(ctx, q.Namespace)
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return Page[*TargetView]{}, err
+	}
+	p := set.of(q.Namespace)
+	names, err := e.targetNames(ctx, q.Namespace, p)
 	if err != nil {
 		return Page[*TargetView]{}, err
 	}
@@ -119,7 +130,7 @@ func (e *Engine) ListTargets(ctx context.Context, q *ListQuery) (Page[*TargetVie
 			page.Next = page.Items[size-1].Name
 			break
 		}
-		v, err := e.GetTarget(ctx, q.Namespace, name, "")
+		v, err := e.target(ctx, q.Namespace, p.Target(name), "")
 		if err != nil {
 			return page, err
 		}
@@ -138,7 +149,12 @@ func (e *Engine) WatchTargets(ctx context.Context, ns, prefix string, send func(
 	defer stop()
 	sent := map[string]uint64{}
 	for first := true; ; first = false {
-		names, err := e.targetNames(ctx, ns)
+		set, err := e.fresh(ctx)
+		if err != nil {
+			return err
+		}
+		p := set.of(ns)
+		names, err := e.targetNames(ctx, ns, p)
 		if err != nil {
 			return err
 		}
@@ -146,7 +162,7 @@ func (e *Engine) WatchTargets(ctx context.Context, ns, prefix string, send func(
 			if !strings.HasPrefix(name, prefix) {
 				continue
 			}
-			v, err := e.GetTarget(ctx, ns, name, "")
+			v, err := e.target(ctx, ns, p.Target(name), "")
 			if err != nil {
 				return err
 			}
@@ -166,13 +182,11 @@ func (e *Engine) WatchTargets(ctx context.Context, ns, prefix string, send func(
 
 // SetBreaker puts a target's breaker under an operator's hand, or back.
 func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*TargetView, error) {
-	cfg := e.policies.Load().of(req.Namespace).Target(req.Target)
-	key := controlKey(req.Namespace, cfg, req.Credential)
-	control := 0
+	var own levelKeys
 	type done struct{}
 	w := &once[done]{method: "SetBreaker", requestID: req.RequestID, hash: req.Hash}
 	w.body = func(t *txn) (*done, error) {
-		c := t.control(&levelKeys{config: cfg, control: control})
+		c := t.control(&own)
 		var made *transition
 		if req.Mode == breaker.Closed {
 			c.Breaker, made = c.Breaker.Reset(t.now)
@@ -183,21 +197,27 @@ func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*Targe
 			}
 			c.Breaker, made = c.Breaker.Force(req.Mode, until, req.Actor, req.Reason, t.now)
 		}
-		if !t.history(key, req.Target, []transition{*made}) {
+		if !t.putControl(&own, c, append(t.turned(&own), *made)) {
 			return nil, errNeed
 		}
-		t.put(control, c.Stamp(cfg, t.now))
 		t.durable = true
 		return &done{}, nil
 	}
-	if _, err := runOnce(ctx, e, req.Namespace, w, func(c *command) { control = c.key(key, statestore.Write, 0) }); err != nil {
+	if _, err := runOnce(ctx, e, req.Namespace, w, func(c *command) {
+		own.config = c.policies.of(req.Namespace).Target(req.Target)
+		own.control = c.key(controlKey(req.Namespace, own.config, req.Credential), statestore.Write, 0)
+	}); err != nil {
 		return nil, err
 	}
 	return e.GetTarget(ctx, req.Namespace, req.Target, req.Credential)
 }
 
 // ExplainTarget says which numbers hold for a target and where each is from.
-func (e *Engine) ExplainTarget(_ context.Context, ns, name string) ([]policy.Setting, *target.Config, error) {
-	p := e.policies.Load().of(ns)
+func (e *Engine) ExplainTarget(ctx context.Context, ns, name string) ([]policy.Setting, *target.Config, error) {
+	set, err := e.fresh(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := set.of(ns)
 	return p.Explain(name), p.Target(name), nil
 }

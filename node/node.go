@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -43,8 +42,9 @@ type Config struct {
 	Store string
 	// DataDir is the folder of the database; empty: the platform's.
 	DataDir string
-	// PolicyFile is applied when its text differs from what was applied last;
-	// empty: what the store has.
+	// PolicyFile is applied when it is not the file that was applied last, at
+	// the start and whenever it changes; empty: what the store has. Only at the
+	// start is a fault in it fatal.
 	PolicyFile string
 	// AllowDrills admits drill namespaces.
 	AllowDrills bool
@@ -73,13 +73,16 @@ type Node struct {
 	log    *slog.Logger
 	store  statestore.Store
 	where  string // the store, for people
-	epoch  uint64
 	engine *engine.Engine
+	policy *policyFile
 	server *server.Server
 	grpc   *grpc.Server
 
 	mu   sync.Mutex
 	addr net.Addr
+
+	stopLoops context.CancelFunc
+	loops     sync.WaitGroup
 
 	ending sync.Once
 	ended  error
@@ -116,7 +119,9 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the engine: %w", err)
 	}
-	if err := n.applyPolicy(ctx); err != nil {
+	n.policy = newPolicyFile(n.cfg.PolicyFile, n.engine, n.log)
+	watch, err := n.policy.start(ctx)
+	if err != nil {
 		return errors.Join(err, n.engine.Close(ctx))
 	}
 	n.server = server.New(server.Deps{
@@ -124,44 +129,13 @@ func (n *Node) start(ctx context.Context) error {
 	})
 	n.grpc = grpc.NewServer(n.server.Options()...)
 	n.server.Register(n.grpc)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stopLoops = stop
+	if watch {
+		n.loops.Go(func() { n.policy.watch(background) })
+	}
 	return nil
 }
-
-// applyPolicy applies the policy file, if there is one.
-func (n *Node) applyPolicy(ctx context.Context) error {
-	if n.cfg.PolicyFile == "" {
-		view, err := n.engine.GetPolicy(ctx, "")
-		if err != nil {
-			return fmt.Errorf("read the policy: %w", err)
-		}
-		n.epoch = view.Epoch
-		return nil
-	}
-	text, err := os.ReadFile(n.cfg.PolicyFile)
-	if err != nil {
-		return fmt.Errorf("read the policy file: %w", err)
-	}
-	view, err := n.engine.ApplyFile(ctx, n.cfg.PolicyFile, text)
-	if err != nil {
-		return &PolicyError{File: n.cfg.PolicyFile, Err: err}
-	}
-	n.epoch = view.Epoch
-	return nil
-}
-
-// PolicyError is a policy file that cannot be applied.
-type PolicyError struct {
-	File string
-	Err  error
-}
-
-// Error names the file and its faults.
-func (e *PolicyError) Error() string {
-	return fmt.Sprintf("the policy file %s is not valid; nothing was applied:\n%v", e.File, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *PolicyError) Unwrap() error { return e.Err }
 
 // Engine is the node's engine, for who runs in the same process.
 func (n *Node) Engine() *engine.Engine { return n.engine }
@@ -194,7 +168,8 @@ func (n *Node) ServeListener(ctx context.Context, listener net.Listener) error {
 	n.mu.Unlock()
 	n.log.LogAttrs(ctx, slog.LevelInfo, "serving",
 		slog.String("address", listener.Addr().String()), slog.String("store", n.where),
-		slog.Uint64("policy_epoch", n.epoch), slog.Bool("drills", n.cfg.AllowDrills), slog.Bool("observe", n.cfg.Observe))
+		slog.Uint64("policy_epoch", n.engine.PolicyState().Epoch), slog.Bool("drills", n.cfg.AllowDrills),
+		slog.Bool("observe", n.cfg.Observe))
 	served := make(chan error, 1)
 	go func() { served <- n.grpc.Serve(listener) }()
 	var err error
@@ -234,6 +209,8 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 func (n *Node) shutdown(ctx context.Context) error {
 	n.server.NotServing()
+	n.stopLoops()
+	n.loops.Wait()
 	if n.cfg.DrainDelay > 0 && n.Addr() != nil {
 		pause := time.NewTimer(n.cfg.DrainDelay)
 		select {

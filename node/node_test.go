@@ -260,7 +260,7 @@ func TestPolicyFile(t *testing.T) {
 		if err := n.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return n.epoch
+		return n.PolicyStatus().Epoch
 	}
 	none := epoch("")
 	first := epoch(write("version: 1\n"))

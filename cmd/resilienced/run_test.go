@@ -46,6 +46,7 @@ type lines struct {
 	mu      sync.Mutex
 	text    strings.Builder
 	address chan string
+	more    chan struct{} // signalled after each line
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -54,7 +55,20 @@ func (l *lines) Write(p []byte) (int, error) {
 	if m := regexp.MustCompile(`msg=serving address=(\S+)`).FindSubmatch(p); m != nil {
 		l.address <- string(m[1])
 	}
+	defer func() {
+		select {
+		case l.more <- struct{}{}:
+		default:
+		}
+	}()
 	return l.text.Write(p)
+}
+
+// wait returns when the log has the text.
+func (l *lines) wait(text string) {
+	for !strings.Contains(l.String(), text) {
+		<-l.more
+	}
 }
 
 func (l *lines) String() string {
@@ -66,7 +80,7 @@ func (l *lines) String() string {
 func start(t *testing.T, args ...string) *service {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	s := &service{stop: stop, code: make(chan int, 1), log: &lines{address: make(chan string, 1)}}
+	s := &service{stop: stop, code: make(chan int, 1), log: &lines{address: make(chan string, 1), more: make(chan struct{}, 1)}}
 	go func() {
 		s.code <- Run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain-delay", "0s"}, args...), strings.NewReader(""), io.Discard, s.log)
 	}()

@@ -38,6 +38,10 @@ SIGTERM or SIGINT drains: health says NOT_SERVING, calls under way finish, and
 nothing that was answered is lost. A second signal ends the process at once,
 which is safe too.
 
+The policy file is applied when it changes; SIGHUP has it looked at at once. A
+file with a fault changes nothing: the policy before stays in force, and the log
+says what is wrong. Only at the start is such a file fatal (exit code 78).
+
 With --observe nothing is refused: every answer says what it would have been,
 and what that would have saved is counted by target. An operator then enforces
 target after target.`,
@@ -58,7 +62,7 @@ target after target.`,
 	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
 	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
-	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply at the start if it is not the one applied last")
+	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
 	flags.BoolVar(&f.cfg.Observe, "observe", false, "compute and count everything, and refuse nothing but what an operator enforces")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
@@ -76,6 +80,9 @@ func serve(ctx context.Context, cfg node.Config) error {
 	n, err := node.New(ctx, cfg)
 	if err != nil {
 		return fail(startCode(err), err)
+	}
+	if cfg.PolicyFile != "" {
+		defer onHangup(ctx, n.Reload)()
 	}
 	if err := n.Serve(ctx); err != nil {
 		return fail(startCode(err), err)

@@ -279,6 +279,7 @@ func (w *world) lose(p *permit) {
 	o.forgetAt = max(o.forgetAt, p.expires+day)
 	if o.nonIdempotent {
 		o.state = "LOCKED"
+		o.forgetAt = max(o.forgetAt, p.expires+31*day) // ADR 0009
 		w.raise(o.name, "ambiguous_outcome", p.target.name, "LOST")
 	}
 	p.freeProbe(w.now)

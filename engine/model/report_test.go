@@ -146,6 +146,9 @@ func (w *world) carry(d, ruled *tree, a *reportAnswer) {
 	if o.letter {
 		o.forgetAt = w.now + 30*day
 	}
+	if d.state == "LOCKED" { // ADR 0009
+		o.forgetAt = w.now + 31*day
+	}
 	if d.state == "SUCCEEDED" && !o.nonIdempotent && o.attempts == 1 && len(o.lost) == 0 {
 		o.tombstone, o.start, o.promised, o.throttled = true, 0, false, false
 		o.forgetAt = w.now + time.Minute

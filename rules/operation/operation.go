@@ -18,6 +18,10 @@ const (
 	TombstoneRetention = 60 * time.Second
 	// Retention is how long a lost permit may still be reported.
 	Retention = 24 * time.Hour
+	// LockedRetention is how long an operation stays refused whose outcome
+	// nobody knows: as long as the escalation about it can be read, 30 days
+	// after its longest deadline (ADR 0009).
+	LockedRetention = 31 * 24 * time.Hour
 )
 
 // maxLost bounds the lost permits that may still be reported.
@@ -82,6 +86,7 @@ func (o *Operation) Derive(now rules.Instant) (*Operation, bool) {
 	next := o.lose()
 	if o.Idempotency == NonIdempotent {
 		next.State = Locked
+		next.Expires = max(o.Expires, next.Permit.Expires.Add(LockedRetention))
 	}
 	return next, true
 }

@@ -28,7 +28,8 @@ type Store struct {
 
 	mu     sync.Mutex
 	spaces map[string]*space
-	recent *space  // the space that was looked up last, or nil
+	own    *space  // the server's own, which every batch reads, or nil
+	recent *space  // the other space that was looked up last, or nil
 	found  []*cell // scratch of Update, one for each entry
 	closed bool
 }
@@ -181,7 +182,7 @@ func (s *Store) Commits() uint64 { return s.commits.Load() }
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed, s.spaces, s.recent, s.found = true, nil, nil, nil
+	s.closed, s.spaces, s.own, s.recent, s.found = true, nil, nil, nil, nil
 	return nil
 }
 

@@ -32,6 +32,9 @@ type cell struct {
 
 // space returns a namespace, or nil.
 func (s *Store) space(name string) *space {
+	if name == "" {
+		return s.own
+	}
 	if s.recent != nil && s.recent.name == name {
 		return s.recent
 	}
@@ -70,7 +73,11 @@ func (s *Store) insert(key statestore.Key, r statestore.Record) {
 	if sp == nil {
 		sp = &space{name: key.Namespace}
 		s.spaces[key.Namespace] = sp
-		s.recent = sp
+		if sp.name == "" {
+			s.own = sp
+		} else {
+			s.recent = sp
+		}
 	}
 	f := sp.family(key.Kind)
 	if f == nil {
@@ -110,6 +117,10 @@ func (s *Store) remove(c *cell) {
 	}
 	if len(sp.families) == 0 {
 		delete(s.spaces, sp.name)
-		s.recent = nil
+		if sp.name == "" {
+			s.own = nil
+		} else {
+			s.recent = nil
+		}
 	}
 }
