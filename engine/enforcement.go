@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func (e *Engine) SetEnforcement(ctx context.Context, req *SetEnforcementRequest)
 	match := policy.Canonical(req.Match)
 	c := &enforcementChange{
 		ns: req.Namespace, method: "SetEnforcement", requestID: req.RequestID, hash: req.Hash,
-		expected: req.ExpectedEpoch, reason: req.Reason,
+		expected: req.ExpectedEpoch, actor: req.Actor, reason: req.Reason,
 	}
 	c.edit = func(r *Enforcement, now instant) error {
 		if match == "*" {
@@ -147,7 +148,7 @@ func (e *Engine) SetPass(ctx context.Context, req *SetPassRequest) (*Enforcement
 		return nil, &InvalidError{Field: "length", Why: "it must be between 0 and 24 h"}
 	}
 	c := &enforcementChange{
-		ns: req.Namespace, method: "SetPass", requestID: req.RequestID, hash: req.Hash, reason: req.Reason,
+		ns: req.Namespace, method: "SetPass", requestID: req.RequestID, hash: req.Hash, actor: req.Actor, reason: req.Reason,
 	}
 	c.edit = func(r *Enforcement, now instant) error {
 		r.Pass = nil
@@ -161,10 +162,10 @@ func (e *Engine) SetPass(ctx context.Context, req *SetPassRequest) (*Enforcement
 
 // enforcementChange is one operator's request.
 type enforcementChange struct {
-	ns, method, requestID, reason string
-	hash                          uint64
-	expected                      *uint64
-	edit                          func(r *Enforcement, now instant) error
+	ns, method, requestID, actor, reason string
+	hash                                 uint64
+	expected                             *uint64
+	edit                                 func(r *Enforcement, now instant) error
 }
 
 // changed is what is kept for the repeat of a request.
@@ -191,13 +192,16 @@ func (e *Engine) changeEnforcement(ctx context.Context, c *enforcementChange) (*
 		t.emit(Event{Kind: EventPolicy, Namespace: c.ns, Reason: c.reason, At: t.now})
 		return &changed{Epoch: next.Epoch}, nil
 	}
-	_, err := runOnce(ctx, e, c.ns, w, func(cmd *command) {
+	done, err := runOnce(ctx, e, c.ns, w, func(cmd *command) {
 		epoch, index = planChange(cmd)
 		key = cmd.key(enforcementKey(c.ns), statestore.Write, 0)
 	})
 	if err != nil {
 		return nil, err
 	}
+	e.log.LogAttrs(ctx, slog.LevelInfo, "an operator changed what is enforced",
+		slog.String("namespace", c.ns), slog.String("what", c.method), slog.String("actor", c.actor), slog.String("reason", c.reason),
+		slog.Uint64("epoch", done.Epoch))
 	return e.GetEnforcement(ctx, c.ns)
 }
 
