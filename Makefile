@@ -64,6 +64,12 @@ bench: ## measure against the limits and write docs/PERFORMANCE.md
 drill: ## run the scenarios against a server of their own
 	go run ./cmd/resilienced drill
 
+.PHONY: alerts
+alerts: ## test the alert rules, the dashboard and a scrape with promtool
+	@tool=$$(.ci/promtool) && cd deploy/prometheus && \
+	"$$tool" check config prometheus.yaml && "$$tool" test rules rules_test.yaml && \
+	PROMTOOL="$$tool" go test -count=1 -tags promtool -run Promtool ../../telemetry
+
 .PHONY: fuzz
 fuzz: ## fuzz each fuzz target for FUZZTIME (5s)
 	@.ci/fuzz $(FUZZTIME)

@@ -45,7 +45,9 @@ var (
 		"zombiezen.com/go/sqlite", "github.com/mattn/go-sqlite3",
 	}
 	wire = []string{"google.golang.org/grpc", module + "/gen"}
-	none = []string{}
+	// What watches the engine is not known to it.
+	watching = []string{"github.com/prometheus", "go.opentelemetry.io"}
+	none     = []string{}
 )
 
 // layers is the import rule, from the bottom up. "statestore!" is that folder
@@ -61,7 +63,7 @@ var layers = []layer{
 	{folder: "statestore/postgres", may: []string{"statestore!", "rules"}, noReach: wire},
 	{
 		folder: "engine", may: []string{"policy", "statestore!", "rules"},
-		noStd: []string{"database/sql"}, noReach: append(wire, drivers...),
+		noStd: []string{"database/sql"}, noReach: slices.Concat(wire, drivers, watching),
 	},
 	{folder: "notify", may: []string{"engine", "statestore!", "policy", "rules"}, noReach: append(wire, drivers...)},
 	{folder: "gen", external: append([]string{"github.com/planetscale/vtprotobuf"}, grpcAndPB...)},
@@ -227,6 +229,7 @@ func TestImportRuleCanFail(t *testing.T) {
 		{ImportPath: grpc, Imports: []string{"golang.org/x/net"}},
 		{ImportPath: "golang.org/x/net"},
 		{ImportPath: "github.com/jackc/pgx/v5"},
+		{ImportPath: "github.com/prometheus/client_golang/prometheus"},
 	}
 	for _, std := range []string{"time", "fmt", "os", "os/exec", "sync", "sync/atomic", "log/slog", "math/rand/v2", "context", "net/http"} {
 		world = append(world, pkg{ImportPath: std, Standard: true})
@@ -249,6 +252,7 @@ func TestImportRuleCanFail(t *testing.T) {
 		{"the engine opens a store", []pkg{ours("engine", module+"/statestore/memory"), ours("statestore/memory")}, "engine may import only"},
 		{"the engine speaks gRPC", []pkg{ours("engine", grpc)}, "engine reaches " + grpc},
 		{"the engine carries gRPC in", []pkg{ours("engine", "example.com/carrier")}, "engine reaches example.com/carrier → " + grpc},
+		{"the engine counts for Prometheus", []pkg{ours("engine", "github.com/prometheus/client_golang/prometheus")}, "engine reaches github.com/prometheus"},
 		{"the engine knows wire types", []pkg{ours("engine", module+"/gen/resilience/v1"), ours("gen/resilience/v1")}, "engine may import only"},
 		{"the server opens a store", []pkg{ours("server", module+"/statestore/postgres"), ours("statestore/postgres")}, "server may import only"},
 		{"the server names a sentinel", []pkg{ours("server", module+"/statestore", grpc), ours("statestore")}, ""},

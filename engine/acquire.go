@@ -39,6 +39,7 @@ type acquire struct {
 	world   admit.World
 	query   admit.Query
 	room    chainRoom
+	facts   AcquireFacts
 }
 
 // chainRoom is room for the common case: a single target and a run or two.
@@ -78,6 +79,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 		}
 	}
 	a.complete(e)
+	e.observeAcquire(a)
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
 		e.abandon(req.Namespace, a.result.Grant.PermitID) //nolint:contextcheck // the caller's is over
 		return nil, context.Cause(ctx)

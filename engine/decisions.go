@@ -110,7 +110,8 @@ type decisionLog struct {
 	pending []pendingRow
 	second  int64
 	sampled map[sampleKey]struct{}
-	dropped int64
+	dropped int64  // since the last flush
+	lost    uint64 // in all
 }
 
 type pendingRow struct {
@@ -129,6 +130,7 @@ func (l *decisionLog) offer(ns string, row *DecisionRow) {
 	defer l.mu.Unlock()
 	if len(l.pending) >= maxPendingRows {
 		l.dropped++
+		l.lost++
 		return
 	}
 	l.pending = append(l.pending, pendingRow{ns, row})
@@ -220,6 +222,9 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 		return statestore.Rebuildable, nil
 	})
 	if err != nil {
+		l.mu.Lock()
+		l.lost += uint64(len(entries))
+		l.mu.Unlock()
 		e.log.Warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(entries))
 	}
 }

@@ -32,6 +32,8 @@ type Config struct {
 	// OnEvent is called after the commit with every event, in the order of
 	// each record. It must be quick and must not call the engine. May be nil.
 	OnEvent func(Event)
+	// Observer is told of every answered call. May be nil.
+	Observer Observer
 	// NoSweeper leaves due work to reads and to Sweep, for tests.
 	NoSweeper bool
 }
@@ -44,6 +46,8 @@ type Engine struct {
 	observe     bool
 	builtIn     policy.Quotas // that hold even where nothing is refused
 	onEvent     func(Event)
+	observer    Observer
+	startedAt   instant // store time of New
 
 	background context.Context //nolint:containedctx // transactions live as long as the engine, not their callers
 	stop       context.CancelFunc
@@ -62,6 +66,7 @@ type Engine struct {
 	observations *observations
 	watchers     *watchers
 	storeTime    atomic.Int64
+	commanded    atomic.Uint64 // commands that were committed
 
 	// The two commands of the hot path are used again.
 	acquires sync.Pool
@@ -79,7 +84,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(), onEvent: c.OnEvent,
+		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
+		onEvent: c.OnEvent, observer: c.Observer,
 		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
@@ -111,6 +117,7 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	e.storeTime.Store(int64(now))
+	e.startedAt = now
 	if err := e.openPolicies(ctx); err != nil {
 		return fmt.Errorf("engine: policy: %w", err)
 	}
@@ -178,10 +185,12 @@ func (e *Engine) attempt(c *command) (again bool, err error) {
 // committed publishes what a batch did.
 func (e *Engine) committed(batch []*command, entries []*statestore.Entry) {
 	e.quotas.settle(entries)
+	e.notice(entries)
 	for _, c := range batch {
 		if c.err != nil || c.again {
 			continue
 		}
+		e.commanded.Add(1)
 		if len(c.tallies) > 0 {
 			e.tallies.apply(c.tallies)
 		}

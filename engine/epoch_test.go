@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -430,14 +431,17 @@ func TestEndedDrillsLeaveNoPolicy(t *testing.T) {
 
 // TestPoliciesUnderLoad: after an apply has returned, no replica decides by an
 // older policy, and every decision goes by the policy of the epoch it names.
+// Each caller decides at least once between two applies: a command that is
+// outdated again and again is refused, as it must be.
 func TestPoliciesUnderLoad(t *testing.T) {
 	a, b := pair(t)
 	engines := []*Engine{a, b}
-	const applies = 200
+	const applies = 40
 	var applied atomic.Uint64
+	var decided [8]atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for i := range decided {
 		wg.Go(func() {
 			for {
 				select {
@@ -449,8 +453,8 @@ func TestPoliciesUnderLoad(t *testing.T) {
 				outcome, epoch := asked(t, engines[i%2], "n")
 				if epoch < floor || (outcome == admit.Denied) != (epoch%2 == 1) {
 					t.Errorf("decided %v by epoch %d after %d was in force", outcome, epoch, floor)
-					return
 				}
+				decided[i].Add(1)
 			}
 		})
 	}
@@ -464,6 +468,11 @@ func TestPoliciesUnderLoad(t *testing.T) {
 			t.Fatalf("epoch %d after %d", v.Epoch, i)
 		}
 		applied.Store(v.Epoch)
+		for k := range decided {
+			for before := decided[k].Load(); decided[k].Load() == before; {
+				runtime.Gosched()
+			}
+		}
 	}
 	close(stop)
 	wg.Wait()

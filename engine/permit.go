@@ -98,6 +98,7 @@ type ReportRequest struct {
 	Fence     uint64 // 0: not given; else it must be the permit's
 	Signal    classify.Signal
 	Usage     budget.Usage
+	Model     string               // as the provider names it, for display
 	Envelope  *deadletter.Envelope // nil: none came along
 	ResultRef string
 	// Hash is of everything but the request id.
@@ -109,6 +110,7 @@ type ReportResult struct {
 	Answer     operation.Answer
 	Next       *NextLevel
 	Counted    bool
+	Booked     bool   // taken in now: not a repeat, not given back, not too late
 	Kind       string // of the permit's target, such as tool
 	Breaker    BreakerView
 	Left       Allowances

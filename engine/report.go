@@ -45,6 +45,7 @@ type report struct {
 	world admit.World
 	query admit.Query
 	facts directive.Facts
+	told  ReportFacts
 	room  chainRoom
 }
 
@@ -68,6 +69,7 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 		}
 	}
 	r.result.DecisionID = r.decision()
+	e.observeReport(r)
 	e.logReport(r)
 	return r.result, nil
 }
@@ -244,6 +246,7 @@ func (r *report) settle(t *txn, op *operation.Operation, v classify.Verdict) err
 		t.put(r.runs+i, runs[i])
 		t.durable = true
 	}
+	r.result.Booked = true
 	r.sight(t, &v)
 	ballot := r.vote(t, op, &v)
 	next := r.counted(op, &v)

@@ -8,27 +8,33 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 
 	"github.com/resilienced/resilienced/engine"
 	"github.com/resilienced/resilienced/server"
+	"github.com/resilienced/resilienced/server/jsonport"
 	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/telemetry"
 )
 
-// DefaultListen is where a node listens when nobody says otherwise.
-const DefaultListen = "127.0.0.1:7070"
+// Where a node listens when nobody says otherwise.
+const (
+	DefaultListen     = "127.0.0.1:7070"
+	DefaultHTTPListen = "127.0.0.1:7071"
+)
+
+// Off in place of an address leaves a port out.
+const Off = "off"
 
 const (
 	// defaultShutdownTimeout is how long calls under way have to finish.
 	defaultShutdownTimeout = 20 * time.Second
 	// closeTimeout is how long the engine then has for its own last commits.
 	closeTimeout = 10 * time.Second
-	// maxConnections bounds the open connections of all clients together.
-	maxConnections = 10_000
 )
 
 // Config says what a node is made of. The zero Config is a node on
@@ -36,7 +42,11 @@ const (
 type Config struct {
 	// Listen is the address of the gRPC port; empty: DefaultListen.
 	Listen string
-	// InsecureListenAny allows clear text beyond this machine.
+	// HTTPListen is the address of the JSON port, or Off; empty:
+	// DefaultHTTPListen.
+	HTTPListen string
+	// InsecureListenAny allows clear text beyond this machine, and any Host in
+	// requests to the JSON port.
 	InsecureListenAny bool
 	// Store is "sqlite", "sqlite:PATH" or "memory"; empty: sqlite.
 	Store string
@@ -60,13 +70,16 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Logger may be nil: nothing is logged.
 	Logger *slog.Logger
-	// Meter counts calls; nil: nothing is counted.
-	Meter server.Meter
 	// OnEvent is the engine's; nil: nobody listens.
 	OnEvent func(engine.Event)
+	// Version is the build's, for metrics and traces; empty: the linker's.
+	Version string
+	// OTLPEndpoint is where traces go, as a URL such as http://127.0.0.1:4317;
+	// empty: there are none.
+	OTLPEndpoint string
 }
 
-// Node is one replica. Make it with New, and call Serve, ServeListener or
+// Node is one replica. Make it with New, and call Serve, ServeListeners or
 // Shutdown to the end of it: each releases everything.
 type Node struct {
 	cfg    Config
@@ -77,9 +90,14 @@ type Node struct {
 	policy *policyFile
 	server *server.Server
 	grpc   *grpc.Server
+	port   *jsonport.Port
+	http   *http.Server
 
-	mu   sync.Mutex
-	addr net.Addr
+	metrics *telemetry.Metrics
+	tracer  *telemetry.Tracer // nil: no traces
+
+	mu             sync.Mutex
+	addr, httpAddr net.Addr
 
 	stopLoops context.CancelFunc
 	loops     sync.WaitGroup
@@ -88,7 +106,7 @@ type Node struct {
 	ended  error
 }
 
-// New opens everything that a node needs but its port.
+// New opens everything that a node needs but its ports.
 func New(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger}
 	if n.log == nil {
@@ -96,6 +114,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	if n.cfg.Listen == "" {
 		n.cfg.Listen = DefaultListen
+	}
+	if n.cfg.HTTPListen == "" {
+		n.cfg.HTTPListen = DefaultHTTPListen
 	}
 	if n.cfg.ShutdownTimeout <= 0 {
 		n.cfg.ShutdownTimeout = defaultShutdownTimeout
@@ -112,23 +133,39 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 
 // start makes the engine and the server over an open store.
 func (n *Node) start(ctx context.Context) error {
+	if err := n.openTelemetry(ctx); err != nil {
+		return err
+	}
 	var err error
 	n.engine, err = engine.New(ctx, engine.Config{
-		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, OnEvent: n.cfg.OnEvent,
+		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, OnEvent: n.event,
+		Observer: n.metrics,
 	})
 	if err != nil {
+		n.endTracing(ctx)
 		return fmt.Errorf("start the engine: %w", err)
 	}
 	n.policy = newPolicyFile(n.cfg.PolicyFile, n.engine, n.log)
 	watch, err := n.policy.start(ctx)
 	if err != nil {
+		n.endTracing(ctx)
 		return errors.Join(err, n.engine.Close(ctx))
 	}
-	n.server = server.New(server.Deps{
-		Engine: n.engine, Logger: n.log, Meter: n.cfg.Meter, NoReflection: n.cfg.NoReflection,
-	})
+	n.metrics.Watch(n.engine)
+	deps := server.Deps{
+		Engine: n.engine, Logger: n.log, Meter: meter{n.metrics}, NoReflection: n.cfg.NoReflection,
+	}
+	if n.tracer != nil {
+		deps.TraceUnary, deps.TraceStream = n.tracer.Unary, n.tracer.Stream
+	}
+	n.server = server.New(deps)
 	n.grpc = grpc.NewServer(n.server.Options()...)
 	n.server.Register(n.grpc)
+	n.port = jsonport.New(jsonport.Deps{
+		Server: n.server, Ready: n.ready, Metrics: n.metrics.Handler(), Version: ReadBuild(),
+		AnyHost: n.cfg.InsecureListenAny, Logger: n.log,
+	})
+	n.http = jsonport.NewServer(n.port)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopLoops = stop
 	if watch {
@@ -142,58 +179,6 @@ func (n *Node) Engine() *engine.Engine { return n.engine }
 
 // Store is the node's store, for its counters.
 func (n *Node) Store() statestore.Store { return n.store }
-
-// Addr is where the node listens; nil before it does.
-func (n *Node) Addr() net.Addr {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.addr
-}
-
-// Serve listens and serves until ctx ends, then drains. It returns nil after a
-// drain in which nothing was cut off. The node is over when it returns.
-func (n *Node) Serve(ctx context.Context) error {
-	listener, err := listen(ctx, n.cfg.Listen, n.cfg.InsecureListenAny)
-	if err != nil {
-		return errors.Join(err, n.Shutdown(ctx))
-	}
-	return n.ServeListener(ctx, netutil.LimitListener(listener, maxConnections))
-}
-
-// ServeListener is Serve on a listener that the caller made, whatever its
-// address.
-func (n *Node) ServeListener(ctx context.Context, listener net.Listener) error {
-	n.mu.Lock()
-	n.addr = listener.Addr()
-	n.mu.Unlock()
-	n.log.LogAttrs(ctx, slog.LevelInfo, "serving",
-		slog.String("address", listener.Addr().String()), slog.String("store", n.where),
-		slog.Uint64("policy_epoch", n.engine.PolicyState().Epoch), slog.Bool("drills", n.cfg.AllowDrills),
-		slog.Bool("observe", n.cfg.Observe))
-	served := make(chan error, 1)
-	go func() { served <- n.grpc.Serve(listener) }()
-	var err error
-	select {
-	case err = <-served:
-		served <- nil
-	case <-ctx.Done():
-		n.log.LogAttrs(ctx, slog.LevelInfo, "draining", slog.Duration("timeout", n.cfg.ShutdownTimeout))
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.ShutdownTimeout)
-	defer cancel()
-	down := n.Shutdown(bounded)
-	if later := <-served; err == nil {
-		err = later
-	}
-	if errors.Is(err, grpc.ErrServerStopped) {
-		err = nil
-	}
-	if err != nil {
-		err = fmt.Errorf("serve: %w", err)
-	}
-	n.log.LogAttrs(ctx, slog.LevelInfo, "stopped")
-	return errors.Join(err, down)
-}
 
 // ErrCutOff says that calls were still under way when the time to drain was
 // over. Their callers got an error and nothing that was answered is lost.
@@ -224,6 +209,8 @@ func (n *Node) shutdown(ctx context.Context) error {
 	// What is committed already must reach the disk however late it is.
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
+	n.metrics.Close()
+	n.endTracing(ctx)
 	var failed error
 	if err := n.engine.Close(closing); err != nil {
 		failed = fmt.Errorf("close the engine: %w", err)
@@ -232,21 +219,4 @@ func (n *Node) shutdown(ctx context.Context) error {
 		failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
 	}
 	return errors.Join(cut, failed)
-}
-
-// stopServing lets the calls under way finish, or cuts them off when ctx ends.
-func (n *Node) stopServing(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		n.grpc.GracefulStop()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	n.grpc.Stop()
-	<-done
-	return ErrCutOff
 }

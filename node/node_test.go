@@ -195,7 +195,7 @@ func TestDrainDelay(t *testing.T) {
 
 func TestClearTextStaysOnThisMachine(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "localhost:0", "[::1]:0"} {
-		l, err := listen(t.Context(), address, false)
+		l, err := listen(t.Context(), endpoint{address, DefaultListen, "--listen"}, false)
 		if address == "[::1]:0" && err != nil && !errors.Is(err, ErrClearText) {
 			continue // a machine without IPv6
 		}
@@ -208,11 +208,11 @@ func TestClearTextStaysOnThisMachine(t *testing.T) {
 		}
 	}
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0"} {
-		if _, err := listen(t.Context(), address, false); !errors.Is(err, ErrClearText) || !strings.Contains(err.Error(), "--insecure-listen-any") {
+		if _, err := listen(t.Context(), endpoint{address, DefaultListen, "--listen"}, false); !errors.Is(err, ErrClearText) || !strings.Contains(err.Error(), "--insecure-listen-any") {
 			t.Errorf("%s: %v, want a refusal that says what to do", address, err)
 		}
 	}
-	l, err := listen(t.Context(), "0.0.0.0:0", true)
+	l, err := listen(t.Context(), endpoint{"0.0.0.0:0", DefaultListen, "--listen"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestClearTextStaysOnThisMachine(t *testing.T) {
 		t.Error(err)
 	}
 	for _, address := range []string{"", "7070", "127.0.0.1:port", "no such host:1"} {
-		if _, err := listen(t.Context(), address, false); err == nil {
+		if _, err := listen(t.Context(), endpoint{address, DefaultListen, "--listen"}, false); err == nil {
 			t.Errorf("%q is taken for an address", address)
 		}
 	}
@@ -232,7 +232,7 @@ func TestServeOnATakenPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close() //nolint:errcheck // nothing is written to it
-	n, err := New(t.Context(), Config{Store: "memory", Listen: taken.Addr().String()})
+	n, err := New(t.Context(), Config{Store: "memory", Listen: taken.Addr().String(), HTTPListen: Off})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -247,3 +247,19 @@ func pushback(ctx context.Context, err error) {
 
 // codeOf is the status code of an error that is sent.
 func codeOf(err error) codes.Code { return status.Code(err) }
+
+// StatusOf is what callers are told about an error that left the chain of
+// interceptors, for ports that do not speak gRPC.
+func StatusOf(err error) *status.Status { return status.Convert(err) }
+
+// Malformed is the error of bytes that are not the message of the method, made
+// by who decodes another form than gRPC's. Field is the path of what is at
+// fault, as the caller wrote it; empty: the whole.
+func Malformed(field, why string) error {
+	list := []violation{{field, why}}
+	a := invalid(pb.ErrorReason_ERROR_REASON_MALFORMED, list)
+	if field == "" {
+		return a.public(errMalformed, nil)
+	}
+	return a.public(errMalformed, &more{violations: list})
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +51,11 @@ func (s *Server) chain() []link {
 	onPanic := recovery.WithRecoveryHandlerContext(s.recovered)
 	links := []link{
 		{"recovery", recovery.UnaryServerInterceptor(onPanic), recovery.StreamServerInterceptor(onPanic)},
-		{"logging", s.logUnary, s.logStream},
 	}
+	if s.trace.unary != nil && s.trace.stream != nil {
+		links = append(links, s.trace)
+	}
+	links = append(links, link{"logging", s.logUnary, s.logStream})
 	if s.meters != nil {
 		links = append(links, link{"metrics", s.meterUnary, s.meterStream})
 	}
@@ -70,6 +74,27 @@ func (s *Server) Interceptors() []grpc.ServerOption {
 		unary, stream = append(unary, l.unary), append(stream, l.stream)
 	}
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+}
+
+// Chain is the same as one interceptor of each kind, for ports that are not a
+// gRPC server.
+func (s *Server) Chain() (grpc.UnaryServerInterceptor, grpc.StreamServerInterceptor) {
+	links := s.chain()
+	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		for _, l := range slices.Backward(links) {
+			next := handler
+			handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, next) }
+		}
+		return handler(ctx, req)
+	}
+	stream := func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		for _, l := range slices.Backward(links) {
+			next := handler
+			handler = func(srv any, ss grpc.ServerStream) error { return l.stream(srv, ss, info, next) }
+		}
+		return handler(srv, ss)
+	}
+	return unary, stream
 }
 
 // recovered answers a call whose handler panicked.
@@ -150,24 +175,17 @@ type lateDeadline struct {
 	context.Context //nolint:containedctx // it is one
 	end             time.Time
 	once            sync.Once
-	made            atomic.Pointer[timedContext] // nil: nobody has waited yet
-}
-
-// timedContext is a context with its timer.
-type timedContext struct {
-	context.Context //nolint:containedctx // it is one
+	made            context.Context //nolint:containedctx // with the timer
 	cancel          context.CancelFunc
+	waited          atomic.Bool // made has the timer, and says how the call ended
 }
 
 func (c *lateDeadline) timed() context.Context {
 	c.once.Do(func() {
-		made, cancel := context.WithDeadline(c.Context, c.end)
-		c.made.Store(&timedContext{made, cancel})
+		c.made, c.cancel = context.WithDeadline(c.Context, c.end)
+		c.waited.Store(true)
 	})
-	if made := c.made.Load(); made != nil {
-		return made
-	}
-	return c.Context // the call is over
+	return c.made
 }
 
 // Deadline implements context.Context.
@@ -176,16 +194,12 @@ func (c *lateDeadline) Deadline() (time.Time, bool) { return c.end, true }
 // Done implements context.Context.
 func (c *lateDeadline) Done() <-chan struct{} { return c.timed().Done() }
 
-// Err implements context.Context. It is not nil once Done's channel is closed,
-// as whoever waits for that relies on.
+// Err implements context.Context.
 func (c *lateDeadline) Err() error {
-	if made := c.made.Load(); made != nil {
-		return made.Err()
-	}
 	if err := c.Context.Err(); err != nil {
 		return err
 	}
-	if time.Now().Before(c.end) {
+	if !c.waited.Load() && time.Now().Before(c.end) {
 		return nil
 	}
 	return c.timed().Err()
@@ -193,10 +207,8 @@ func (c *lateDeadline) Err() error {
 
 // stop ends the timer, if there is one.
 func (c *lateDeadline) stop() {
-	c.once.Do(func() {})
-	if made := c.made.Load(); made != nil {
-		made.cancel()
-	}
+	c.once.Do(func() { c.made, c.cancel = c.Context, func() {} })
+	c.cancel()
 }
 
 func (s *Server) deadlineStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {

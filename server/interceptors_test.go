@@ -59,6 +59,17 @@ func TestChainOrder(t *testing.T) {
 	if got, want := names(New(Deps{Meter: &counts{}}).chain()), []string{"recovery", "logging", "metrics", "deadline", "errors"}; !slices.Equal(got, want) {
 		t.Errorf("chain with metrics %q, want %q", got, want)
 	}
+	traced := Deps{
+		TraceUnary: func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			return h(ctx, req)
+		},
+		TraceStream: func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			return h(srv, stream)
+		},
+	}
+	if got, want := names(New(traced).chain()), []string{"recovery", "traces", "logging", "deadline", "errors"}; !slices.Equal(got, want) {
+		t.Errorf("with traces %v, want %v", got, want)
+	}
 }
 
 // call runs a handler through the whole chain as a method.
@@ -167,4 +178,27 @@ func TestLogIsQuietAndBounded(t *testing.T) {
 			t.Errorf("what was not logged is not counted:\n%s", log.String())
 		}
 	})
+}
+
+// Whoever waits on a call's context when the call ends sees why it ended: a
+// context whose Done is closed has an error, or package context panics in a
+// goroutine of its own.
+func TestContextOfACallThatEnded(t *testing.T) {
+	for _, waited := range []bool{false, true} {
+		ctx := &lateDeadline{Context: t.Context(), end: time.Now().Add(time.Hour)}
+		if waited {
+			ctx.Done()
+		}
+		ctx.stop()
+		select {
+		case <-ctx.Done():
+			if ctx.Err() == nil {
+				t.Error("the context is done and has no error")
+			}
+		default:
+			if ctx.Err() != nil {
+				t.Errorf("the context is not done and has the error %v", ctx.Err())
+			}
+		}
+	}
 }

@@ -16,12 +16,12 @@ const (
 	// a process with hundreds of workers, and a bound on what one peer can
 	// start (rapid reset).
 	maxStreams = 1024
-	// maxReceive is the largest request: the largest legal Report is about
-	// 620 KiB.
-	maxReceive = 1 << 20
+	// MaxReceive is the largest request in bytes, on every port: the largest
+	// legal Report is about 620 KiB.
+	MaxReceive = 1 << 20
 	maxSend    = 8 << 20
-	// maxHeaderList bounds all metadata of a call, in bytes.
-	maxHeaderList = 16 << 10
+	// MaxHeaderList bounds all metadata of a call, in bytes.
+	MaxHeaderList = 16 << 10
 	// handshakeTime is what a new connection has to become usable.
 	handshakeTime = 10 * time.Second
 	// idleTime closes connections without a call.
@@ -46,9 +46,9 @@ const workers = 256
 func Hardening() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.MaxRecvMsgSize(maxReceive),
+		grpc.MaxRecvMsgSize(MaxReceive),
 		grpc.MaxSendMsgSize(maxSend),
-		grpc.MaxHeaderListSize(maxHeaderList),
+		grpc.MaxHeaderListSize(MaxHeaderList),
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle:     idleTime,

@@ -101,6 +101,7 @@ func reportOf(namespace string, r *pb.ReportRequest) *engine.ReportRequest {
 	}
 	if u := r.GetUsage(); u != nil {
 		e.Usage = budget.Usage{Cost: u.CostMicros, Input: u.InputTokens, Output: u.OutputTokens, Cached: u.CachedTokens}
+		e.Model = u.GetModel()
 	}
 	return e
 }

@@ -25,6 +25,9 @@ type Deps struct {
 	Engine *engine.Engine
 	Logger *slog.Logger // nil: nothing is logged
 	Meter  Meter        // nil: nothing is counted
+	// TraceUnary and TraceStream make a span of each call; nil: there are none.
+	TraceUnary  grpc.UnaryServerInterceptor
+	TraceStream grpc.StreamServerInterceptor
 	// SlowCall is from when on a call is logged although it went well; 0: 1 s.
 	SlowCall time.Duration
 	// NoReflection leaves out the reflection service, which grpcurl and its
@@ -44,6 +47,7 @@ type Server struct {
 	sampler      sampler
 	health       *health.Server
 	noReflection bool
+	trace        link // zero: no traces
 
 	drain    chan struct{}
 	drainOne sync.Once
@@ -54,7 +58,7 @@ func New(d Deps) *Server {
 	s := &Server{
 		engine: d.Engine, log: d.Logger, slowCall: d.SlowCall, noReflection: d.NoReflection,
 		meters: meters(d.Meter, services()), limits: callLimits(), answers: answers(),
-		health: health.NewServer(), drain: make(chan struct{}),
+		health: health.NewServer(), drain: make(chan struct{}), trace: link{"traces", d.TraceUnary, d.TraceStream},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -78,7 +82,8 @@ func services() []*grpc.ServiceDesc {
 }
 
 // Register puts the services, health and, unless it was left out, reflection
-// on a gRPC server that was made with Options.
+// on a gRPC server that was made with Options, or on a port that runs every
+// call through Chain.
 func (s *Server) Register(to grpc.ServiceRegistrar) {
 	r := strictRegistrar{to: to, decode: s.decode}
 	pb.RegisterPermitServiceServer(r, &permitService{Server: s})
@@ -98,6 +103,13 @@ func (s *Server) Register(to grpc.ServiceRegistrar) {
 // NotServing makes the health service answer NOT_SERVING from now on, so that
 // balancers send new calls elsewhere. Calls are served as before.
 func (s *Server) NotServing() { s.health.Shutdown() }
+
+// Serving reports whether neither NotServing nor Drain was called: what the
+// health service answers.
+func (s *Server) Serving(ctx context.Context) bool {
+	resp, err := s.health.Check(ctx, &healthpb.HealthCheckRequest{})
+	return err == nil && resp.GetStatus() == healthpb.HealthCheckResponse_SERVING
+}
 
 // Drain ends the calls that only wait, watches and WaitDecision, so that what
 // is left ends by itself. It also does what NotServing does.

@@ -15,8 +15,8 @@ const loopback = "127.0.0.1:0"
 // openNode serves a node as `resilienced serve` does, with every interceptor.
 func openNode(ctx context.Context, s Spec) (*service, error) {
 	n, err := node.New(ctx, node.Config{
-		Listen: loopback, Store: string(s.Kind), DataDir: s.DataDir, PolicyFile: s.PolicyFile,
-		Meter: newMeter(), ShutdownTimeout: time.Second,
+		Listen: loopback, HTTPListen: node.Off, Store: string(s.Kind), DataDir: s.DataDir, PolicyFile: s.PolicyFile,
+		ShutdownTimeout: time.Second,
 	})
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
+	"github.com/resilienced/resilienced/node"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -82,7 +83,7 @@ func start(t *testing.T, args ...string) *service {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	s := &service{stop: stop, code: make(chan int, 1), log: &lines{address: make(chan string, 1), more: make(chan struct{}, 1)}}
 	go func() {
-		s.code <- Run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain-delay", "0s"}, args...), strings.NewReader(""), io.Discard, s.log)
+		s.code <- Run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--drain-delay", "0s"}, args...), strings.NewReader(""), io.Discard, s.log)
 	}()
 	var address string
 	select {
@@ -159,6 +160,9 @@ func TestServeThatCannotStart(t *testing.T) {
 		says string
 	}{
 		{"clear text for all", []string{"--store", "memory", "--listen", "0.0.0.0:0"}, exitUsage, "--insecure-listen-any"},
+		{"trace endpoint without a scheme", []string{"--store", "memory", "--otlp-endpoint", "collector:4317"}, exitUsage, "http://127.0.0.1:4317"},
+		{"clear text for all on the second port", []string{"--store", "memory", "--listen", "127.0.0.1:0", "--http-listen", "0.0.0.0:0"}, exitUsage, "--insecure-listen-any"},
+		{"taken second port", []string{"--store", "memory", "--listen", "127.0.0.1:0", "--http-listen", taken.Addr().String()}, exitUnavailable, "--http-listen"},
 		{"no such store", []string{"--store", "redis"}, exitUsage, "sqlite, sqlite:PATH or memory"},
 		{"taken port", []string{"--store", "memory", "--listen", taken.Addr().String()}, exitUnavailable, "--listen"},
 		{"garbage for a policy", []string{"--store", "memory", "--policy", file("p.yaml", "version: 1\nx: 1\n")}, exitConfig, "p.yaml:2"},
@@ -242,7 +246,7 @@ func TestVersion(t *testing.T) {
 		t.Errorf("exit %d: %q", code, out)
 	}
 	code, out, _ := run(t, "version", "-o", "json")
-	var b build
+	var b node.Build
 	if err := json.Unmarshal([]byte(out), &b); code != exitOK || err != nil || b.Version == "" || b.Go == "" {
 		t.Errorf("exit %d: %q, %v", code, out, err)
 	}

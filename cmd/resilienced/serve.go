@@ -32,9 +32,10 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Start the service",
 		Long: `Start the service. It keeps its records in one SQLite file in the data
-directory and listens for gRPC on this machine only.
+directory and listens on this machine only: for gRPC, and on a second port for
+JSON over HTTP with /healthz, /readyz, /metrics and /version.
 
-SIGTERM or SIGINT drains: health says NOT_SERVING, calls under way finish, and
+SIGTERM or SIGINT drains: /readyz and health say so, calls under way finish, and
 nothing that was answered is lost. A second signal ends the process at once,
 which is safe too.
 
@@ -53,6 +54,7 @@ target after target.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.cfg.NoReflection = !f.reflection
+			f.cfg.Version = node.ReadBuild().Version
 			f.cfg.Logger = newLogger(cmd.ErrOrStderr(), f.logFormat.value, f.logLevel.value)
 			return serve(cmd.Context(), f.cfg)
 		},
@@ -60,12 +62,14 @@ target after target.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
+	flags.StringVar(&f.cfg.HTTPListen, "http-listen", node.DefaultHTTPListen, "`ADDRESS` of the port for JSON, health and metrics over HTTP; "+node.Off+" leaves it out")
 	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
 	flags.BoolVar(&f.cfg.Observe, "observe", false, "compute and count everything, and refuse nothing but what an operator enforces")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
+	flags.StringVar(&f.cfg.OTLPEndpoint, "otlp-endpoint", "", "send traces to the OpenTelemetry collector at `URL`, such as http://127.0.0.1:4317; none by default")
 	flags.Var(&f.logFormat, "log-format", "form of the log on standard error")
 	flags.Var(&f.logLevel, "log-level", "least level that is logged")
 	flags.DurationVar(&f.cfg.DrainDelay, "drain-delay", 500*time.Millisecond, "pause between NOT_SERVING and refusing new calls")
@@ -94,10 +98,11 @@ func serve(ctx context.Context, cfg node.Config) error {
 // well.
 func startCode(err error) int {
 	_, policy := errors.AsType[*node.PolicyError](err)
+	_, traces := errors.AsType[*node.TraceError](err)
 	switch {
 	case policy:
 		return exitConfig
-	case errors.Is(err, node.ErrClearText), errors.Is(err, node.ErrNoSuchStore):
+	case traces, errors.Is(err, node.ErrClearText), errors.Is(err, node.ErrNoSuchStore):
 		return exitUsage
 	case errors.Is(err, engine.ErrInternal):
 		return exitSoftware

@@ -5,21 +5,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
-)
 
-// build is what a binary knows about itself.
-type build struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"`
-	Modified bool   `json:"modified,omitempty"`
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-}
+	"github.com/resilienced/resilienced/node"
+)
 
 func newVersion() *cobra.Command {
 	format := oneOf{"text", []string{"text", "json"}}
@@ -29,7 +19,7 @@ func newVersion() *cobra.Command {
 		Example: "  resilienced version\n  resilienced version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := buildInfo()
+			b := node.ReadBuild()
 			if format.value == "json" {
 				return fail(exitUnavailable, json.NewEncoder(cmd.OutOrStdout()).Encode(b))
 			}
@@ -39,40 +29,4 @@ func newVersion() *cobra.Command {
 	}
 	cmd.Flags().VarP(&format, "output", "o", "form of the answer")
 	return cmd
-}
-
-// buildInfo reads what the Go linker wrote.
-func buildInfo() build {
-	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	if info.Main.Version != "" {
-		b.Version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Revision = s.Value
-		case "vcs.time":
-			b.Time = s.Value
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
-		}
-	}
-	return b
-}
-
-// String is one line.
-func (b build) String() string {
-	line := "resilienced " + b.Version
-	if b.Revision != "" {
-		line += " (" + b.Revision[:min(len(b.Revision), 12)]
-		if b.Modified {
-			line += ", modified"
-		}
-		line += ")"
-	}
-	return line + " " + b.Go + " " + b.Platform
 }

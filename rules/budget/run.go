@@ -177,13 +177,8 @@ func (r *Run) StateAt(now rules.Instant) State {
 	if r.Final != 0 {
 		return r.Final
 	}
-	used := r.Spent.Add(r.Assumed)
-	wall := now.Sub(r.CreatedAt).Milliseconds()
 	state := Active
-	for _, d := range [...]struct {
-		cap  *int64
-		used int64
-	}{{r.Caps.Cost, used.Cost}, {r.Caps.Tokens, used.Tokens}, {r.Caps.Calls, used.Calls}, {r.Caps.WallMS, wall}} {
+	for _, d := range r.limits(now) {
 		if d.cap == nil {
 			continue
 		}
@@ -195,6 +190,40 @@ func (r *Run) StateAt(now rules.Instant) State {
 		}
 	}
 	return state
+}
+
+// LimitWall is what ExhaustedBy says of a run whose time is over. The other
+// limits have the names of their dimensions.
+const LimitWall = "wall"
+
+// ExhaustedBy names the first cap that the run has reached, whether or not it
+// has ended; empty if there is none.
+func (r *Run) ExhaustedBy(now rules.Instant) string {
+	for _, d := range r.limits(now) {
+		if d.cap != nil && d.used >= *d.cap {
+			return d.name
+		}
+	}
+	return ""
+}
+
+// capUse is how much of one cap is used up.
+type capUse struct {
+	name string
+	cap  *int64
+	used int64
+}
+
+// limits are the caps with what counts towards them, in the order in which a
+// refusal names them.
+func (r *Run) limits(now rules.Instant) [4]capUse {
+	sum := r.Spent.Add(r.Assumed)
+	return [...]capUse{
+		{string(DimensionCost), r.Caps.Cost, sum.Cost},
+		{string(DimensionTokens), r.Caps.Tokens, sum.Tokens},
+		{string(DimensionCalls), r.Caps.Calls, sum.Calls},
+		{LimitWall, r.Caps.WallMS, now.Sub(r.CreatedAt).Milliseconds()},
+	}
 }
 
 func (r *Run) soft() int {

@@ -61,7 +61,7 @@ func launch(ctx context.Context, binary, dir string, early time.Duration) (*proc
 	}
 	p := &process{ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, binary, "serve", "--store", "sqlite", "--data-dir", dir,
-		"--listen", "127.0.0.1:0", "--policy", policy, "--log-format", "json")
+		"--listen", "127.0.0.1:0", "--http-listen", "off", "--policy", policy, "--log-format", "json")
 	log, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func serve(t *testing.T) string {
 	}
 	grpc, http := listen(), listen()
 	done := make(chan error, 1)
-	go func() { done <- n.ServeListeners(ctx, grpc, http) }()
+	go func() { done <- n.ServeListeners(ctx, node.Listeners{GRPC: grpc, HTTP: http}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
