@@ -33,7 +33,7 @@ func policyText(s *Scenario) (string, error) {
 	if len(s.targets) == 0 && len(s.chains) == 0 {
 		return "", nil
 	}
-	document := mapping{"version": 1}
+	document := mapping{"version": 1, "prices": mapping{"table": "none"}} // a price that a scenario leaves out is unknown
 	var targets []mapping
 	for i := range s.targets {
 		targets = append(targets, s.targets[i].policy())

@@ -82,6 +82,8 @@ steps: [{advance: 1s}]
   c:
   - plain:PRIMARY
   - y:CROSS_PROVIDER
+prices:
+  table: none
 targets:
 - idempotent: true
   match: plain

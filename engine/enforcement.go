@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resilienced/resilienced/policy"
+	"github.com/resilienced/resilienced/policy/glob"
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
 )
@@ -114,7 +114,7 @@ func (e *Engine) GetEnforcement(ctx context.Context, ns string) (*EnforcementVie
 // SetEnforcement switches targets between observing and refusing, over what the
 // policy and the server's --observe say. It raises the policy epoch.
 func (e *Engine) SetEnforcement(ctx context.Context, req *SetEnforcementRequest) (*EnforcementView, error) {
-	match := policy.Canonical(req.Match)
+	match := glob.New(req.Match).String()
 	c := &enforcementChange{
 		ns: req.Namespace, method: "SetEnforcement", requestID: req.RequestID, hash: req.Hash,
 		expected: req.ExpectedEpoch, actor: req.Actor, reason: req.Reason,

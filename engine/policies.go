@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/resilienced/resilienced/policy"
 	"github.com/resilienced/resilienced/statestore"
@@ -152,22 +153,43 @@ func (e *Engine) ApplyPolicy(ctx context.Context, req *ApplyPolicyRequest) (*Pol
 	if req.File == "" {
 		req.File = "policy.yaml"
 	}
-	if _, err := compile(req.Namespace, req.File, req.Text); err != nil {
+	p, err := compile(req.Namespace, req.File, req.Text)
+	if err != nil {
 		return nil, err
 	}
+	warnings := e.warnings(p)
 	if req.ValidateOnly {
 		set, err := e.fresh(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &PolicyView{Epoch: set.epoch, Text: req.Text}, expect(req.ExpectedEpoch, set.epoch)
+		return &PolicyView{Epoch: set.epoch, Text: req.Text, Warnings: warnings}, expect(req.ExpectedEpoch, set.epoch)
 	}
 	doc, err := e.commitPolicy(ctx, req, "")
 	if err != nil {
 		return nil, err
 	}
 	e.follow(ctx)
-	return viewOf(doc, req.Namespace != ""), nil
+	view := viewOf(doc, req.Namespace != "")
+	view.Warnings = warnings
+	return view, nil
+}
+
+// PolicyWarnings says what is allowed in the policy that a namespace follows,
+// and most likely not meant, and whether its prices are old; a line each.
+func (e *Engine) PolicyWarnings(ns string) []string { return e.warnings(e.policies.Load().of(ns)) }
+
+func (e *Engine) warnings(p *policy.Policy) []string {
+	var lines []string
+	for _, w := range p.Warnings() {
+		lines = append(lines, w.String())
+	}
+	if p.Stale(instant(e.storeTime.Load()).Time()) {
+		day, _ := p.PricesAsOf()
+		lines = append(lines, "the prices are of "+day.Format(time.DateOnly)+
+			"; check them, and give the policy newer ones with: resilienced prices import")
+	}
+	return lines
 }
 
 // expect compares the epoch that a caller knows with the one in force.

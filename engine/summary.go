@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resilienced/resilienced/policy"
+	"github.com/resilienced/resilienced/policy/glob"
 )
 
 // maxSummed is how many targets are told apart while a summary is made.
@@ -65,9 +66,9 @@ func (e *Engine) SummarizeCalls(ctx context.Context, ns string, since time.Durat
 
 // sumCalls adds up the stored parts and those that are not written yet.
 func (e *Engine) sumCalls(ctx context.Context, ns string, from instant, pattern string) (map[string]*Observation, error) {
-	sums := map[string]*Observation{}
+	sums, wanted := map[string]*Observation{}, glob.New(pattern)
 	visit := func(target string, o *Observation) {
-		if pattern != "" && !policy.Match(pattern, target) {
+		if pattern != "" && !wanted.Match(target) {
 			return
 		}
 		sum := sums[target]

@@ -154,6 +154,7 @@ type PolicyView struct {
 	AppliedBy string
 	AppliedAt rules.Instant
 	Reason    string
+	Warnings  []string // of ApplyPolicy: what is allowed and most likely not meant
 }
 
 // ApplyPolicyRequest replaces a namespace's policy.

@@ -151,6 +151,7 @@ func (n *Node) start(ctx context.Context) error {
 		n.endTracing(ctx)
 		return errors.Join(err, n.engine.Close(ctx))
 	}
+	n.policy.warn(ctx)
 	n.metrics.Watch(n.engine)
 	deps := server.Deps{
 		Engine: n.engine, Logger: n.log, Meter: meter{n.metrics}, NoReflection: n.cfg.NoReflection,

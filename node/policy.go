@@ -214,6 +214,13 @@ func (f *policyFile) reload(ctx context.Context) error {
 	return err
 }
 
+// warn logs what is most likely not meant in the policy in force.
+func (f *policyFile) warn(ctx context.Context) {
+	for _, w := range f.engine.PolicyWarnings("") {
+		f.log.LogAttrs(ctx, slog.LevelWarn, "the policy", slog.String("warning", w))
+	}
+}
+
 // note keeps how a reload went and logs each failure, and its end, once.
 func (f *policyFile) note(ctx context.Context, sum string, view *engine.PolicyView, err error) {
 	f.mu.Lock()
@@ -236,6 +243,7 @@ func (f *policyFile) note(ctx context.Context, sum string, view *engine.PolicyVi
 	case view != nil:
 		f.log.LogAttrs(ctx, slog.LevelInfo, "the policy file was applied",
 			file, slog.Uint64("policy_epoch", view.Epoch), slog.Bool("recovered", !before.LastSuccess))
+		f.warn(ctx)
 	default:
 		f.log.LogAttrs(ctx, slog.LevelInfo, "the policy file is as it was when it was applied",
 			file, slog.Bool("recovered", !before.LastSuccess))

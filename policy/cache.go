@@ -85,24 +85,28 @@ func (p *Policy) resolve(name string) *resolved {
 	if p.over != nil {
 		return p.cache.put(p.over.resolve(p.over.base.resolve(name)))
 	}
-	r := newResolved(strings.Clone(name), &p.unnamed, false)
+	r := p.newResolved(strings.Clone(name), &p.unnamed, false)
 	if e := p.matching(name); e != nil {
-		r = newResolved(r.config.Name, &e.config, true)
+		r = p.newResolved(r.config.Name, &e.config, true)
 	}
 	return p.cache.put(r)
 }
 
-// newResolved copies what is said of a pattern for one name.
-func newResolved(name string, c *target.Config, named bool) *resolved {
+// newResolved copies what is said of a pattern for one name, with the price
+// that the name has if the entry gives none.
+func (p *Policy) newResolved(name string, c *target.Config, named bool) *resolved {
 	r := &resolved{config: *c, single: fallback.Single(name), named: named}
 	r.config.Name = name
+	if c.Price == nil {
+		r.config.Price, _ = p.prices.of(name)
+	}
 	return r
 }
 
 // matching returns the most specific entry for a name; nil if there is none.
 func (p *Policy) matching(name string) *entry {
 	for _, e := range p.globs {
-		if e.pattern.match(name) {
+		if e.pattern.Match(name) {
 			return e
 		}
 	}

@@ -5,6 +5,7 @@ package policy
 import (
 	"time"
 
+	"github.com/resilienced/resilienced/policy/strict"
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/limit"
 	"github.com/resilienced/resilienced/rules/target"
@@ -12,7 +13,7 @@ import (
 
 // check notes what does not fit together in an entry, or in defaults with e
 // nil: fields that contradict each other, and fields without effect.
-func (p *Policy) check(d *decoder, e *entry) {
+func (p *Policy) check(d *strict.Decoder, e *entry) {
 	c := checker{Policy: p, d: d, e: e, Config: &p.unnamed}
 	if e != nil {
 		c.Config = &e.config
@@ -24,7 +25,7 @@ func (p *Policy) check(d *decoder, e *entry) {
 	}
 	if lease := c.CallTimeout + c.LeaseMargin; lease > c.MaxHold {
 		c.fail("max_hold", "max_hold is %s, and a lease (call_timeout and lease_margin) takes %s; write at least that",
-			formatDuration(c.MaxHold), formatDuration(lease))
+			strict.FormatDuration(c.MaxHold), strict.FormatDuration(lease))
 	}
 	c.window()
 	c.rate()
@@ -41,7 +42,7 @@ type checker struct {
 	*Policy
 	*target.Config
 
-	d *decoder
+	d *strict.Decoder
 	e *entry
 }
 
@@ -49,15 +50,15 @@ type checker struct {
 // set it is noted for the entry.
 func (c *checker) fail(path, format string, args ...any) {
 	for _, s := range c.e.settings() {
-		if s.field.path == path {
-			c.d.fail(s.pos, c.e.path+"."+path, format, args...)
+		if s.Field.Path == path {
+			c.d.Fail(s.Pos, c.e.path+"."+path, format, args...)
 			return
 		}
 	}
 	if pos, ok := c.origin(nil, path); ok {
-		c.d.fail(pos, "defaults."+path, format, args...)
+		c.d.Fail(pos, "defaults."+path, format, args...)
 	} else if c.e != nil {
-		c.d.fail(c.e.pos, c.e.path, format, args...)
+		c.d.Fail(c.e.pos, c.e.path, format, args...)
 	}
 }
 
@@ -67,14 +68,14 @@ func (c *checker) order(low string, least time.Duration, high string, most time.
 	if least <= most {
 		return
 	}
-	path, pos := low, position{}
+	path, pos := low, strict.Position{}
 	for _, candidate := range []string{low, high} {
-		if found, ok := c.origin(c.e, candidate); ok && (pos == position{} || found.line > pos.line) {
+		if found, ok := c.origin(c.e, candidate); ok && (pos == strict.Position{} || found.Line > pos.Line) {
 			path, pos = candidate, found
 		}
 	}
 	c.fail(path, "%s is %s and %s is %s; raise the one or lower the other",
-		low, formatDuration(least), high, formatDuration(most))
+		low, strict.FormatDuration(least), high, strict.FormatDuration(most))
 }
 
 // window notes what an entry says of a rate window that is switched off.
@@ -83,9 +84,9 @@ func (c *checker) window() {
 		return
 	}
 	for _, s := range c.e.own {
-		switch s.field.path {
+		switch s.Field.Path {
 		case "breaker.failure_percent", "breaker.slow_percent", "breaker.min_calls":
-			c.fail(s.field.path, "this has no effect while the window is off; write breaker.window too, such as 60s")
+			c.fail(s.Field.Path, "this has no effect while the window is off; write breaker.window too, such as 60s")
 		}
 	}
 }

@@ -7,8 +7,10 @@
 // The example in deploy/policies/example.yaml has every field once and is
 // normative for the shape; the numbers of the presets are those of semantics
 // §1.1. A file is taken whole or not at all. What is unknown, doubtful or
-// without effect is an error with its line, column and path, never a warning,
-// and all errors come at once.
+// without effect is an error with its line, column and path, and all errors
+// come at once. What is allowed and only most likely not meant is told by
+// Warnings. Schema is the JSON Schema for editors; package strict reads the
+// file and makes that schema from the same tables.
 //
 // # Which value holds
 //
@@ -29,6 +31,19 @@
 // raised to retry.max_attempts − 1 where an entry or defaults raise the
 // latter, so that one operation may use its attempts, but not for kind action;
 // max_hold is never less than one lease.
+//
+// # Which price holds
+//
+// For a target, the first of these that says something, as a whole:
+//
+//	price                  of its entry or of defaults
+//	prices.aliases         the price of another name, said by the operator
+//	prices.models          exactly the target's name
+//	the default table      exactly the target's name; not with prices.table: none
+//
+// Else the price is unknown, which is never zero. No part of a name is taken
+// off and no date is guessed. Drills have no default table unless they ask for
+// it, so that which prices are known does not change with the product.
 //
 // # Which entry matches
 //

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resilienced/resilienced/policy/glob"
 	"github.com/resilienced/resilienced/rules/target"
 )
 
@@ -39,7 +40,7 @@ type overlay struct {
 }
 
 type overrideGlob struct {
-	pattern glob
+	pattern glob.Pattern
 	*Override
 }
 
@@ -50,17 +51,18 @@ func (p *Policy) With(e Enforcement) *Policy {
 	}
 	o := &overlay{base: p, observe: e.Observe, literals: make(map[string]*Override)}
 	for _, entry := range e.Entries {
-		if entry.Match = canonical(entry.Match); isGlob(entry.Match) {
-			o.globs = append(o.globs, overrideGlob{newGlob(entry.Match), &entry})
+		pattern := glob.New(entry.Match)
+		if entry.Match = pattern.String(); glob.Has(entry.Match) {
+			o.globs = append(o.globs, overrideGlob{pattern, &entry})
 		} else {
 			o.literals[entry.Match] = &entry
 		}
 	}
 	slices.SortFunc(o.globs, func(a, b overrideGlob) int {
-		if order := a.pattern.compare(b.pattern); order != 0 {
+		if order := a.pattern.Compare(b.pattern); order != 0 {
 			return order
 		}
-		return strings.Compare(a.pattern.text, b.pattern.text)
+		return strings.Compare(a.Override.Match, b.Override.Match)
 	})
 	next := *p
 	next.over, next.cache = o, newCache()
@@ -77,7 +79,7 @@ func (o *overlay) of(name string) *Override {
 		return entry
 	}
 	for i := range o.globs {
-		if o.globs[i].pattern.match(name) {
+		if o.globs[i].pattern.Match(name) {
 			return o.globs[i].Override
 		}
 	}
@@ -137,9 +139,3 @@ func Observes(c *target.Config) []string {
 	}
 	return names
 }
-
-// Canonical writes a pattern in the one form that equal patterns share.
-func Canonical(pattern string) string { return canonical(pattern) }
-
-// Match reports whether a pattern of a policy stands for a target's name.
-func Match(pattern, name string) bool { return newGlob(pattern).match(name) }

@@ -105,12 +105,3 @@ func TestExplainEnforcement(t *testing.T) {
 		t.Errorf("a switch changed another field: %+v", s)
 	}
 }
-
-func TestCanonicalAndMatch(t *testing.T) {
-	if got := policy.Canonical("a/*?*"); got != "a/?*" {
-		t.Errorf("canonical %q", got)
-	}
-	if !policy.Match("a/*", "a/b/c") || policy.Match("a/?", "a/bc") {
-		t.Error("patterns match otherwise than in a policy")
-	}
-}

@@ -13,6 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/resilienced/resilienced/policy/prices"
+	"github.com/resilienced/resilienced/policy/strict"
+	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/fallback"
 	"github.com/resilienced/resilienced/rules/limit"
 )
@@ -78,6 +81,7 @@ func TestExampleHasEveryField(t *testing.T) {
 		Targets        []yaml.Node
 		Defaults       yaml.Node
 		Runs, Quotas   yaml.Node
+		Prices         yaml.Node
 		Classification []yaml.Node
 		Chains         map[string]yaml.Node
 		Rest           map[string]any `yaml:",inline"`
@@ -87,21 +91,42 @@ func TestExampleHasEveryField(t *testing.T) {
 	}
 	d := newDecoder("example.yaml")
 	p := Default()
-	first := place{extra: []extraKey{{"match", ignore}, {"preset", ignore}, {"kind", ignore}, {"classification", func(n *yaml.Node, _ string) {
-		hasAll(t, d, ruleSchema(), n.Content[0], place{})
+	first := strict.Place{Extra: []strict.Key{{Name: "match", Read: ignore}, {Name: "preset", Read: ignore}, {Name: "kind", Read: ignore}, {Name: "classification", Read: func(n *yaml.Node, _ string) {
+		hasAll(t, d, ruleSchema(), n.Content[0], strict.Place{})
 	}}}}
-	said := p.schema.read(d, &root.Targets[0], first)
-	said = append(said, p.schema.read(d, &root.Defaults, place{})...)
+	said := p.schema.Read(d, &root.Targets[0], first)
+	said = append(said, p.schema.Read(d, &root.Defaults, strict.Place{})...)
 	missing(t, p.schema, said)
-	hasAll(t, d, runSchema(), &root.Runs, place{})
+	hasAll(t, d, runSchema(), &root.Runs, strict.Place{})
 	chain := root.Chains["answer"]
-	hasAll(t, d, chainSchema(), &chain, place{extra: []extraKey{{"levels", func(n *yaml.Node, _ string) {
-		hasAll(t, d, levelSchema(), n.Content[0], place{})
+	hasAll(t, d, chainSchema(), &chain, strict.Place{Extra: []strict.Key{{Name: "levels", Read: func(n *yaml.Node, _ string) {
+		hasAll(t, d, levelSchema(), n.Content[0], strict.Place{})
 	}}}})
 	for _, key := range []string{"targets", "runs", "operations", "namespaces"} {
-		if !has(&root.Quotas, key) {
+		if !strict.Has(&root.Quotas, key) {
 			t.Errorf("quotas has no %s", key)
 		}
+	}
+	section := root.Prices
+	for _, key := range []string{"table", "updated", "models", "aliases"} {
+		if !strict.Has(&section, key) {
+			t.Errorf("prices has no %s", key)
+		}
+	}
+	var priceFields []strict.Setting[budget.Price]
+	strict.New[budget.Price]().Read(d, &section, strict.Place{Extra: []strict.Key{
+		{Name: "table", Read: ignore},
+		{Name: "updated", Read: ignore},
+		{Name: "aliases", Read: ignore},
+		{Name: "models", Read: func(n *yaml.Node, _ string) {
+			for i := 1; i < len(n.Content); i += 2 {
+				priceFields = append(priceFields, prices.Schema().Read(d, n.Content[i], strict.Place{})...)
+			}
+		}},
+	}})
+	missing(t, prices.Schema(), priceFields)
+	if err := d.Err(); err != nil {
+		t.Error(err)
 	}
 	for _, key := range []string{"version", "unknown_targets", "dry_run"} {
 		if _, ok := root.Rest[key]; !ok {
@@ -112,16 +137,16 @@ func TestExampleHasEveryField(t *testing.T) {
 
 func ignore(*yaml.Node, string) {}
 
-func hasAll[T any](t *testing.T, d *decoder, s *schema[T], n *yaml.Node, in place) {
+func hasAll[T any](t *testing.T, d *strict.Decoder, s *strict.Schema[T], n *yaml.Node, in strict.Place) {
 	t.Helper()
-	missing(t, s, s.read(d, n, in))
+	missing(t, s, s.Read(d, n, in))
 }
 
-func missing[T any](t *testing.T, s *schema[T], said []setting[T]) {
+func missing[T any](t *testing.T, s *strict.Schema[T], said []strict.Setting[T]) {
 	t.Helper()
-	for _, f := range s.fields {
-		if !slices.ContainsFunc(said, func(s setting[T]) bool { return s.field.path == f.path }) {
-			t.Errorf("the example does not say %s", f.path)
+	for _, f := range s.Fields {
+		if !slices.ContainsFunc(said, func(s strict.Setting[T]) bool { return s.Field.Path == f.Path }) {
+			t.Errorf("the example does not say %s", f.Path)
 		}
 	}
 }

@@ -4,12 +4,16 @@ package policy
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/resilienced/resilienced/policy/strict"
 )
 
 // FuzzParse holds that any text is either a policy that answers for any name
@@ -23,9 +27,30 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add([]byte(seed), "a")
 	}
+	for _, pattern := range []string{"good", "broken"} {
+		files, err := filepath.Glob(filepath.Join("testdata", pattern, "*.yaml"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(text, "own/other")
+		}
+	}
+	schema := compiled(f)
 	f.Fuzz(func(t *testing.T, text []byte, name string) {
 		p, err := Parse("p", text, Options{})
 		if err == nil {
+			if err := valid(t, schema, text); err != nil {
+				t.Fatalf("the schema refuses %q: %v", text, err)
+			}
+			p.Warnings()
+			if changes := Diff(p, p); len(changes) > 0 {
+				t.Fatalf("%q differs from itself: %v", text, changes)
+			}
 			if c := p.Target(name); c.Name != name || c.Retry.MaxAttempts < 1 || c.Retry.Max < c.Retry.Initial {
 				t.Fatalf("Target(%q) = %+v", name, c)
 			}
@@ -38,7 +63,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		e, ok := errors.AsType[*ParseError](err)
-		if !ok || p != nil || len(e.Problems) == 0 || len(e.Problems) > maxProblems {
+		if !ok || p != nil || len(e.Problems) == 0 || len(e.Problems) > strict.MaxProblems {
 			t.Fatalf("Parse returned %v, %v", p, err)
 		}
 		lines := strings.Count(string(text), "\n") + strings.Count(string(text), "\r") + strings.Count(string(text), "\u0085") +
@@ -58,7 +83,7 @@ func TestAnySettingsResolve(t *testing.T) {
 		name := rapid.SampledFrom(presetNames()).Draw(t, "preset")
 		timeout := rapid.Int64Range(1, (24*time.Hour).Milliseconds()).Draw(t, "timeout")
 		d := time.Duration(timeout) * time.Millisecond
-		text := "version: 1\ntargets: [{match: '*', preset: " + name + ", call_timeout: " + formatDuration(d) +
+		text := "version: 1\ntargets: [{match: '*', preset: " + name + ", call_timeout: " + strict.FormatDuration(d) +
 			", retry: {max_attempts: " + strconv.Itoa(attempts) + "}}]"
 		p, err := Parse("p", []byte(text), Options{})
 		if err != nil {
@@ -73,25 +98,4 @@ func TestAnySettingsResolve(t *testing.T) {
 			t.Fatalf("%s gives %+v", text, c)
 		}
 	})
-}
-
-func TestDurationsAreReadAsTheyAreWritten(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		d := time.Duration(rapid.Int64Range(0, maxDuration.Milliseconds()).Draw(t, "ms")) * time.Millisecond
-		if got, ok := parseDuration(formatDuration(d)); !ok || got != d {
-			t.Fatalf("%v is written %s and read %v, %v", d, formatDuration(d), got, ok)
-		}
-	})
-	for text, want := range map[string]time.Duration{
-		"0": 0, "0s": 0, "1.5s": 1500 * time.Millisecond, "1d12h": 36 * time.Hour, "0.5d": 12 * time.Hour, "1m30s": 90 * time.Second,
-	} {
-		if got, ok := parseDuration(text); !ok || got != want {
-			t.Errorf("%s is read %v, %v", text, got, ok)
-		}
-	}
-	for _, text := range []string{"", "1", "s", "1 s", "1S", "1us", "0.1ms", "1h-1m", "..s", "1.2.3s", "9999999999d", "1s\n"} {
-		if got, ok := parseDuration(text); ok {
-			t.Errorf("%q is read %v", text, got)
-		}
-	}
 }

@@ -9,81 +9,89 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/resilienced/resilienced/rules/classify"
+	"github.com/resilienced/resilienced/policy/glob"
+	"github.com/resilienced/resilienced/policy/strict"
 	"github.com/resilienced/resilienced/rules/target"
 )
 
 // entry is one element of targets.
 type entry struct {
 	path    string // targets[2]
-	pos     position
+	pos     strict.Position
 	match   named
-	pattern glob
+	pattern glob.Pattern
 	preset  named
 	kind    named
-	own     []setting[target.Config]
-	rules   []classify.Rule
-	rulesAt position
+	own     []strict.Setting[target.Config]
+	rules   ruleList
 	config  target.Config // resolved but for the name
 }
 
 // named is a word and where it is.
 type named struct {
 	text string
-	pos  position
+	pos  strict.Position
+}
+
+// rootKeys are the keys of a policy, in the order of the example.
+func rootKeys() []string {
+	return []string{
+		"version", "defaults", "targets", "chains", "runs", "quotas", "classification", "prices", "unknown_targets", "dry_run",
+	}
 }
 
 // read reads the whole file. The order is that of what depends on what, not
 // that of the file.
-func (p *Policy) read(d *decoder, root *yaml.Node) {
+func (p *Policy) read(d *strict.Decoder, root *yaml.Node) {
 	parts := p.parts(d, root)
-	p.readVersion(d, root, parts["version"])
-	if n := parts["dry_run"]; n != nil {
-		if dry, _ := d.boolean(n, "dry_run"); dry {
-			p.dryRun = at(n)
+	part := func(key string, read func(n *yaml.Node)) {
+		if n := parts[key]; n != nil {
+			p.at[key] = strict.At(n)
+			read(n)
 		}
 	}
-	if n := parts["unknown_targets"]; n != nil {
-		i, ok := d.oneOf(n, "unknown_targets", []string{"allow", "deny"})
-		p.deny = ok && i == 1
-	}
-	p.readRuns(d, parts["runs"])
-	p.readQuotas(d, parts["quotas"])
 	ids := make(map[string]int)
-	if n := parts["classification"]; n != nil {
-		p.rules = d.rules(n, "classification", ids)
-	}
-	if n := parts["defaults"]; n != nil {
-		p.defaults = p.schema.read(d, n, place{path: "defaults", defaults: true, elsewhere: entryKey})
-	}
-	if n := parts["targets"]; n != nil {
-		p.readTargets(d, n, ids)
-	}
-	if d.more {
+	p.readVersion(d, root, parts["version"])
+	part("dry_run", func(n *yaml.Node) {
+		if dry, _ := d.Boolean(n, "dry_run"); dry {
+			p.dryRun = strict.At(n)
+		}
+	})
+	part("unknown_targets", func(n *yaml.Node) {
+		i, ok := d.OneOf(n, "unknown_targets", unknownWords())
+		p.deny = ok && i == 1
+	})
+	part("runs", func(n *yaml.Node) { p.readRuns(d, n) })
+	part("quotas", func(n *yaml.Node) { p.readQuotas(d, n) })
+	part("prices", func(n *yaml.Node) { p.readPrices(d, n) })
+	part("classification", func(n *yaml.Node) { p.rules = readRules(d, n, "classification", ids) })
+	part("defaults", func(n *yaml.Node) {
+		p.defaults = p.schema.Read(d, n, strict.Place{Path: "defaults", Defaults: true, Elsewhere: entryKey})
+	})
+	part("targets", func(n *yaml.Node) { p.readTargets(d, n, ids) })
+	if d.TooMany() {
 		return // no need to put together what nobody will use
 	}
 	p.finish(d)
-	if n := parts["chains"]; n != nil {
-		p.readChains(d, n)
-	}
+	part("chains", func(n *yaml.Node) { p.readChains(d, n) })
 }
 
+func unknownWords() []string { return []string{"allow", "deny"} }
+
 // parts returns the values of the keys of the root.
-func (p *Policy) parts(d *decoder, root *yaml.Node) map[string]*yaml.Node {
+func (p *Policy) parts(d *strict.Decoder, root *yaml.Node) map[string]*yaml.Node {
 	parts := make(map[string]*yaml.Node)
-	var extra []extraKey
-	for _, key := range []string{
-		"version", "defaults", "targets", "chains", "runs", "quotas", "classification", "unknown_targets", "dry_run",
-	} {
-		extra = append(extra, extraKey{key, func(n *yaml.Node, _ string) { parts[key] = n }})
+	var extra []strict.Key
+	for _, key := range rootKeys() {
+		extra = append(extra, strict.Key{Name: key, Read: func(n *yaml.Node, _ string) { parts[key] = n }})
 	}
 	elsewhere := func(key string) string {
-		if slices.Contains(p.schema.groups[""], key) {
+		if slices.Contains(p.schema.Group(""), key) {
 			return "under defaults or in an entry of targets"
 		}
 		return entryKey(key)
 	}
-	newSchema[Policy]().read(d, root, place{extra: extra, elsewhere: elsewhere})
+	strict.New[Policy]().Read(d, root, strict.Place{Extra: extra, Elsewhere: elsewhere})
 	return parts
 }
 
@@ -95,71 +103,69 @@ func entryKey(key string) string {
 	return ""
 }
 
-func (p *Policy) readVersion(d *decoder, root, n *yaml.Node) {
-	if n == nil || isNull(n) {
+func (p *Policy) readVersion(d *strict.Decoder, root, n *yaml.Node) {
+	if n == nil || strict.IsNull(n) {
 		if root.Kind == yaml.MappingNode {
-			d.fail(at(cmp.Or(n, root)), "version", "the version is missing; begin with version: 1")
+			d.Fail(strict.At(cmp.Or(n, root)), "version", "the version is missing; begin with version: 1")
 		}
 		return
 	}
-	if value, isNumber, _ := decimal(n.Value); !isNumber || n.Style != 0 {
-		d.wrongType(n, "version", "1")
+	if value, isNumber, _ := strict.Decimal(n.Value); !isNumber || n.Style != 0 {
+		d.WrongType(n, "version", "1")
 	} else if value != 1 {
-		d.fail(at(n), "version", "version %s is not known; write 1", n.Value)
+		d.Fail(strict.At(n), "version", "version %s is not known; write 1", n.Value)
 	}
 }
 
 // readTargets reads the list of entries.
-func (p *Policy) readTargets(d *decoder, n *yaml.Node, ids map[string]int) {
+func (p *Policy) readTargets(d *strict.Decoder, n *yaml.Node, ids map[string]int) {
 	if n.Kind != yaml.SequenceNode {
-		d.wrongType(n, "targets", "a list of entries, each with a match and a preset")
+		d.WrongType(n, "targets", "a list of entries, each with a match and a preset")
 		return
 	}
 	before := make(map[string]*entry)
 	for i, item := range n.Content {
-		e := &entry{path: "targets[" + strconv.Itoa(i) + "]", pos: at(item)}
+		e := &entry{path: "targets[" + strconv.Itoa(i) + "]", pos: strict.At(item)}
 		if !p.readEntry(d, item, e, ids) {
 			continue
 		}
-		if twin := before[e.pattern.text]; twin != nil {
-			d.fail(e.match.pos, e.path+".match", "the pattern %q is in line %d already (%s); put both into one entry",
-				e.match.text, twin.match.pos.line, twin.path)
+		if twin := before[e.pattern.String()]; twin != nil {
+			d.Fail(e.match.pos, e.path+".match", "the pattern %q is in line %d already (%s); put both into one entry",
+				e.match.text, twin.match.pos.Line, twin.path)
 			continue
 		}
-		before[e.pattern.text] = e
+		before[e.pattern.String()] = e
 		p.entries = append(p.entries, e)
 	}
 }
 
 // readEntry reads one entry. It reports whether it can be matched.
-func (p *Policy) readEntry(d *decoder, n *yaml.Node, e *entry, ids map[string]int) bool {
+func (p *Policy) readEntry(d *strict.Decoder, n *yaml.Node, e *entry, ids map[string]int) bool {
 	word := func(to *named) func(*yaml.Node, string) {
 		return func(n *yaml.Node, path string) {
-			if i, ok := d.oneOf(n, path, presetNames()); ok {
-				*to = named{presetNames()[i], at(n)}
+			if i, ok := d.OneOf(n, path, presetNames()); ok {
+				*to = named{presetNames()[i], strict.At(n)}
 			}
 		}
 	}
-	e.own = p.schema.read(d, n, place{path: e.path, extra: []extraKey{
-		{"match", func(n *yaml.Node, path string) {
-			if s, ok := d.text(n, path); ok {
-				e.match, e.pattern = named{s, at(n)}, newGlob(s)
+	e.own = p.schema.Read(d, n, strict.Place{Path: e.path, Extra: []strict.Key{
+		{Name: "match", Read: func(n *yaml.Node, path string) {
+			if s, ok := d.Text(n, path); ok {
+				e.match, e.pattern = named{s, strict.At(n)}, glob.New(s)
 			}
 		}},
-		{"preset", word(&e.preset)},
-		{"kind", word(&e.kind)},
-		{"classification", func(n *yaml.Node, path string) {
-			e.rules, e.rulesAt = d.rules(n, path, ids), at(n)
-		}},
+		{Name: "preset", Read: word(&e.preset)},
+		{Name: "kind", Read: word(&e.kind)},
+		{Name: "classification", Read: func(n *yaml.Node, path string) { e.rules = readRules(d, n, path, ids) }},
 	}})
 	if n.Kind != yaml.MappingNode {
 		return false
 	}
-	if !has(n, "match") {
-		d.fail(e.pos, e.path, "match is missing; write the name of a target, or a pattern such as openai/*")
+	if !strict.Has(n, "match") {
+		d.Fail(e.pos, e.path, "match is missing; write the name of a target, or a pattern such as openai/*")
 	}
-	if !has(n, "preset") && !has(n, "kind") {
-		d.fail(e.pos, e.path, "preset is missing; write preset: llm, tool, fast, action or strict")
+	if !strict.Has(n, "preset") && !strict.Has(n, "kind") {
+		d.Fail(e.pos, e.path, "preset is missing; write preset: llm, tool, fast, action or strict")
 	}
 	if e.preset.text == "" {
 		e.preset = e.kind
@@ -170,28 +176,18 @@ func (p *Policy) readEntry(d *decoder, n *yaml.Node, e *entry, ids map[string]in
 	return e.match.text != "" && e.preset.text != ""
 }
 
-// has tells whether a mapping has a key.
-func has(n *yaml.Node, key string) bool {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return true
-		}
-	}
-	return false
-}
-
 // finish resolves and checks every entry and what is said of all others.
-func (p *Policy) finish(d *decoder) {
+func (p *Policy) finish(d *strict.Decoder) {
 	p.unnamed, _ = p.build(llm(), nil)
 	p.check(d, nil)
 	for _, e := range p.entries {
 		e.config, _ = p.build(e.base(), e)
 		p.check(d, e)
-		if isGlob(e.pattern.text) {
+		if glob.Has(e.pattern.String()) {
 			p.globs = append(p.globs, e)
 			continue
 		}
-		p.literals[e.match.text] = newResolved(e.match.text, &e.config, true)
+		p.literals[e.match.text] = p.newResolved(e.match.text, &e.config, true)
 	}
-	slices.SortStableFunc(p.globs, func(a, b *entry) int { return a.pattern.compare(b.pattern) })
+	slices.SortStableFunc(p.globs, func(a, b *entry) int { return a.pattern.Compare(b.pattern) })
 }

@@ -9,8 +9,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/resilienced/resilienced/policy/strict"
 	"github.com/resilienced/resilienced/rules/budget"
-	"github.com/resilienced/resilienced/rules/classify"
 	"github.com/resilienced/resilienced/rules/fallback"
 	"github.com/resilienced/resilienced/rules/target"
 )
@@ -30,6 +30,13 @@ type Quotas struct {
 	Namespaces int64 // of the whole service
 }
 
+// Problem is one thing that is wrong with a policy, and where.
+type Problem = strict.Problem
+
+// ParseError is what Parse returns for a policy that is not valid: all that is
+// wrong with it, in the order of the file.
+type ParseError = strict.Error
+
 // Policy is one version of an operator's numbers, checked and resolved. It
 // does not change, so any number of goroutines may use it. Make it with Parse
 // or Default.
@@ -39,11 +46,11 @@ type Policy struct {
 	hash   string
 	opts   Options
 
-	schema   *schema[target.Config]
-	defaults []setting[target.Config]
-	rules    []classify.Rule // of the whole namespace
-	entries  []*entry        // in the order of the file
-	globs    []*entry        // those with wildcards, the most specific first
+	schema   *strict.Schema[target.Config]
+	defaults []strict.Setting[target.Config]
+	rules    ruleList // of the whole namespace
+	entries  []*entry // in the order of the file
+	globs    []*entry // those with wildcards, the most specific first
 	literals map[string]*resolved
 	unnamed  target.Config // what a target has that no entry matches
 	cache    *cache
@@ -53,7 +60,9 @@ type Policy struct {
 	runs   budget.Defaults
 	quotas Quotas
 	deny   bool // unknown_targets: deny
-	dryRun position
+	dryRun strict.Position
+	prices priceSection
+	at     map[string]strict.Position // of everything that is not of targets, by path
 }
 
 // Parse reads a policy. What is wrong with it comes as a *ParseError, all at
@@ -64,17 +73,24 @@ func Parse(file string, text []byte, opts Options) (*Policy, error) {
 	}
 	p := empty(file, text, opts)
 	d := newDecoder(file)
-	if root := d.document(text); root != nil {
+	if root := d.Document(text); root != nil {
 		p.read(d, root)
 	}
-	if err := d.err(); err != nil {
+	if err := d.Err(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
+func newDecoder(file string) *strict.Decoder {
+	return strict.NewDecoder(file, strict.Kind{
+		Name: "policy", Begin: "version: 1", Fewer: "write fewer entries with wider patterns, or fewer prices",
+	})
+}
+
 // Default returns the policy of a service that was given none: every target is
-// unnamed, no run has a cap, and the quotas are those of an empty file.
+// unnamed, no run has a cap, the quotas are those of an empty file, and prices
+// are those of the default table.
 func Default() *Policy {
 	p := empty("", nil, Options{})
 	p.unnamed, _ = p.build(llm(), nil)
@@ -89,8 +105,10 @@ func empty(file string, text []byte, opts Options) *Policy {
 		literals: make(map[string]*resolved),
 		cache:    newCache(),
 		chains:   make(map[string]*fallback.Chain),
-		runs:     budget.Defaults{SoftPercent: 80, Currency: "USD"},
-		quotas:   Quotas{Targets: 10_000, Runs: 1_000_000, Operations: 1_000_000, Namespaces: 10_000},
+		runs:     defaultRuns(),
+		quotas:   defaultQuotas(),
+		prices:   newPriceSection(),
+		at:       make(map[string]strict.Position),
 	}
 }
 
@@ -130,7 +148,7 @@ func (p *Policy) UnknownTargetsDenied() bool { return p.deny }
 
 // DryRun tells whether the whole policy is computed and not enforced. Every
 // Config says so too, rule by rule.
-func (p *Policy) DryRun() bool { return p.dryRun != position{} }
+func (p *Policy) DryRun() bool { return p.dryRun != strict.Position{} }
 
 // Source returns the text that the policy was read from; nil for Default.
 func (p *Policy) Source() []byte { return bytes.Clone(p.source) }

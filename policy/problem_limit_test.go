@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/resilienced/resilienced/policy/strict"
 )
 
 // A problem carries its parts, for tools that show them in a file.
@@ -19,8 +21,8 @@ func TestParseError(t *testing.T) {
 		t.Fatalf("Parse returned %v", err)
 	}
 	want := []Problem{
-		{"dir/p.yaml", 2, 22, "runs.soft_percent", "0 is out of range; write a number from 1 to 100"},
-		{"dir/p.yaml", 3, 16, "quotas.runs", `this is the text "x"; write a whole number, or unlimited`},
+		{File: "dir/p.yaml", Line: 2, Column: 22, Path: "runs.soft_percent", Text: "0 is out of range; write a number from 1 to 100"},
+		{File: "dir/p.yaml", Line: 3, Column: 16, Path: "quotas.runs", Text: `this is the text "x"; write a whole number, or unlimited`},
 	}
 	if diff := cmp.Diff(want, parse.Problems); diff != "" || parse.More {
 		t.Errorf("More is %v, problems (-want +got):\n%s", parse.More, diff)
@@ -31,7 +33,7 @@ func TestParseError(t *testing.T) {
 func TestTooMuch(t *testing.T) {
 	level := "a:PRIMARY, "
 	for name, c := range map[string]problemCase{
-		"bytes":  {"version: 1\n" + strings.Repeat("#", maxBytes), "p.yaml:1:1: the policy has 1048587 bytes; at most 1048576 are read, so write fewer entries with wider patterns"},
+		"bytes":  {"version: 1\n" + strings.Repeat("#", strict.MaxBytes), "p.yaml:1:1: the policy has 1048587 bytes; at most 1048576 are read, so write fewer entries with wider patterns, or fewer prices"},
 		"depth":  {"version: 1\nruns: " + strings.Repeat("[", 17) + strings.Repeat("]", 17), "p.yaml:2:23: runs" + strings.Repeat("[0]", 16) + ": this is nested deeper than 16 levels; no part of a policy is"},
 		"deeper": {"version: 1\nruns: " + strings.Repeat("[", 100_000), "p.yaml:2:10007: this is not YAML: while increasing flow level: exceeded max depth of 10000"},
 		"text":   {with("provider: " + strings.Repeat("x", 257)), "p.yaml:5:15: targets[0].provider: this has 257 bytes; a name has at most 256"},

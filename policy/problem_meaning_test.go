@@ -30,7 +30,7 @@ func TestProblemsOfChains(t *testing.T) {
 		{"version: 1\nchains: {c: [':PRIMARY']}", `p.yaml:2:14: chains.c[0]: ":PRIMARY" has no target; write it before the colon`},
 		{"version: 1\nchains: {c: [a]}", `p.yaml:2:14: chains.c[0]: "a" has no kind; write it behind a colon, such as a:PRIMARY`},
 		{"version: 1\nchains: {c: [a:FIRST]}", `p.yaml:2:14: chains.c[0]: "FIRST" is not known; write one of PRIMARY, SAME_PROVIDER_CHEAPER, CROSS_PROVIDER, SELF_HOSTED, RULE_BASED, HUMAN_QUEUE`},
-		{"version: 1\nchains: {c: [a:CROSS_PROVIDER, b:PRIMARY]}", `p.yaml:2:32: chains.c[1]: PRIMARY comes after CROSS_PROVIDER; kinds never go back along a chain, so move this level up`},
+		{"version: 1\nchains: {c: [a:CROSS_PROVIDER, b:PRIMARY]}", `p.yaml:2:32: chains.c[1]: PRIMARY comes after CROSS_PROVIDER; kinds never go back along a chain, so move this level up; or did you mean "CROSS_PROVIDER"?`},
 		{"version: 1\nchains: {c: [a:PRIMARY, a:PRIMARY]}", `p.yaml:2:25: chains.c[1]: the target "a" is level 0 already; a chain tries each once, so remove one`},
 		{"version: 1\nchains:\n  c: [a:PRIMARY]\n  c: [b:PRIMARY]\n", `p.yaml:4:3: chains.c: the key "c" is in line 3 already; keep one of the two`},
 		{"version: 1\nchains: {'': [a:PRIMARY]}", `p.yaml:2:10: chains[""]: this is empty; write a name`},

@@ -82,7 +82,7 @@ func TestProblemsOfUnknownKeys(t *testing.T) {
 	checkProblems(t, []problemCase{
 		{"version: 1\ntargts: []", `p.yaml:2:1: targts: the key "targts" is not known here; did you mean "targets"?`},
 		{"version: 1\nretry: {}", `p.yaml:2:1: retry: the key "retry" is not known here; it belongs under defaults or in an entry of targets`},
-		{"version: 1\nzzz: {}", `p.yaml:2:1: zzz: the key "zzz" is not known here; known are version, defaults, targets, chains, runs, quotas, classification, unknown_targets, dry_run`},
+		{"version: 1\nzzz: {}", `p.yaml:2:1: zzz: the key "zzz" is not known here; known are version, defaults, targets, chains, runs, quotas, classification, prices, unknown_targets, dry_run`},
 		{with("max_attempts: 3"), `p.yaml:5:5: targets[0].max_attempts: the key "max_attempts" is not known here; it belongs under retry`},
 		{with("retry: {max_atempts: 3}"), `p.yaml:5:13: targets[0].retry.max_atempts: the key "max_atempts" is not known here; did you mean "max_attempts"?`},
 		{with("retry: {task_retry_budget: 3}"), `p.yaml:5:13: targets[0].retry.task_retry_budget: the key "task_retry_budget" is not known here; did you mean "task_budget"?`},

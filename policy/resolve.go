@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/resilienced/resilienced/policy/strict"
 	"github.com/resilienced/resilienced/rules/retry"
 	"github.com/resilienced/resilienced/rules/target"
 )
@@ -18,7 +19,7 @@ func (e *entry) base() target.Config {
 }
 
 // settings are those of an entry; none of a target that no entry matches.
-func (e *entry) settings() []setting[target.Config] {
+func (e *entry) settings() []strict.Setting[target.Config] {
 	if e == nil {
 		return nil
 	}
@@ -31,17 +32,17 @@ func (e *entry) settings() []setting[target.Config] {
 func (p *Policy) build(base target.Config, e *entry) (target.Config, map[string]string) {
 	c := base
 	for _, s := range p.defaults {
-		s.apply(&c)
+		s.Apply(&c)
 	}
 	for _, s := range e.settings() {
-		s.apply(&c)
+		s.Apply(&c)
 	}
 	notes := make(map[string]string)
 	p.derive(&c, e, notes)
 	if e != nil {
-		c.Rules = e.rules
+		c.Rules = e.rules.rules
 	}
-	c.Rules = slices.Concat(c.Rules, p.rules)
+	c.Rules = slices.Concat(c.Rules, p.rules.rules)
 	if p.DryRun() {
 		for key, flag := range dryFlags() {
 			*flag(&c) = true
@@ -74,6 +75,11 @@ func (p *Policy) derive(c *target.Config, e *entry, notes map[string]string) {
 	if lease := c.CallTimeout + c.LeaseMargin; lease > c.MaxHold && !p.set(e, "max_hold") {
 		c.MaxHold = lease
 		notes["max_hold"] = "from call_timeout and lease_margin"
+		for _, path := range []string{"lease_margin", "call_timeout"} {
+			if p.set(e, path) {
+				notes["max_hold"] = from(path)
+			}
+		}
 	}
 	switch price := priceOf(c); {
 	case price.Input == nil && price.Output == nil && price.CachedInput == nil && price.PerCall == nil:
@@ -82,19 +88,22 @@ func (p *Policy) derive(c *target.Config, e *entry, notes map[string]string) {
 		price.Currency = p.runs.Currency
 		c.Price = price
 		notes["price.currency"] = "runs.currency"
+		if pos, ok := p.at["runs.currency"]; ok {
+			notes["price.currency"] = fmt.Sprintf("runs.currency (%s)", p.line(pos))
+		}
 	}
 }
 
 // origin is where the entry, or else defaults, sets a field.
-func (p *Policy) origin(e *entry, path string) (position, bool) {
-	for _, layer := range [][]setting[target.Config]{e.settings(), p.defaults} {
+func (p *Policy) origin(e *entry, path string) (strict.Position, bool) {
+	for _, layer := range [][]strict.Setting[target.Config]{e.settings(), p.defaults} {
 		for _, s := range slices.Backward(layer) {
-			if s.field.path == path {
-				return s.pos, true
+			if s.Field.Path == path {
+				return s.Pos, true
 			}
 		}
 	}
-	return position{}, false
+	return strict.Position{}, false
 }
 
 func (p *Policy) set(e *entry, path string) bool {
@@ -102,5 +111,10 @@ func (p *Policy) set(e *entry, path string) bool {
 	return ok
 }
 
-// line is a place in the form file:line.
-func (p *Policy) line(pos position) string { return fmt.Sprintf("%s:%d", p.file, pos.line) }
+// line is a place in the form file:line; "default" for none.
+func (p *Policy) line(pos strict.Position) string {
+	if pos == (strict.Position{}) {
+		return "default"
+	}
+	return fmt.Sprintf("%s:%d", p.file, pos.Line)
+}

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/resilienced/resilienced/policy/strict"
 	"github.com/resilienced/resilienced/rules/classify"
 )
 
@@ -17,73 +18,94 @@ import (
 const maxRules = 500
 
 // ruleSchema is what may be said of a rule of a classification.
-func ruleSchema() *schema[classify.Rule] {
+func ruleSchema() *strict.Schema[classify.Rule] {
 	type rule = classify.Rule
-	return newSchema(
-		textField("id", func(r *rule) *string { return &r.ID }),
-		listField("match.http", readStatus, func(r *rule) *[]classify.StatusRange { return &r.Match.HTTP }),
-		listField("match.grpc", readGRPC, func(r *rule) *[]string { return &r.Match.GRPC }),
-		listField("match.mcp", readMCP, func(r *rule) *[]int { return &r.Match.MCP }),
-		listField("match.exceptions", (*decoder).text, func(r *rule) *[]string { return &r.Match.Exceptions }),
-		listField("match.body_codes", (*decoder).text, func(r *rule) *[]string { return &r.Match.BodyCodes }),
-		headersField("match.headers", func(r *rule) *map[string]string { return &r.Match.Headers }),
-		listField("match.quality", readQuality, func(r *rule) *[]classify.QualityVerdict { return &r.Match.Quality }),
-		listField("match.message_contains", (*decoder).text, func(r *rule) *[]string { return &r.Match.MessageContains }),
-		listField("match.kinds", readKind, func(r *rule) *[]string { return &r.Match.Kinds }),
-		rangeField("class", classify.OK, classify.Unknown, func(r *rule, v classify.Class) { r.Class = v }),
-		textField("reason", func(r *rule) *string { return (*string)(&r.Reason) }),
-		rangeField("certainty", classify.NotSent, classify.Processed, func(r *rule, v classify.Certainty) { r.Certainty = v }),
-		rangeField("effect", classify.Neutral, classify.Failure, func(r *rule, v classify.Effect) { r.Effect = &v }),
-		rangeField("unprocessed", classify.DispositionDeadLetter, classify.DispositionRetryOnce,
-			func(r *rule, v classify.Disposition) { r.Unprocessed = &v }),
-		durationField("cooldown", tick, 24*time.Hour, func(r *rule) *time.Duration { return &r.Cooldown }),
+	class := strict.Range("class", classify.OK, classify.Unknown,
+		func(r *rule) (classify.Class, bool) { return r.Class, true }, func(r *rule, v classify.Class) { r.Class = v })
+	certainty := strict.Range("certainty", classify.NotSent, classify.Processed,
+		func(r *rule) (classify.Certainty, bool) { return r.Certainty, true }, func(r *rule, v classify.Certainty) { r.Certainty = v })
+	effect := strict.Range("effect", classify.Neutral, classify.Failure,
+		func(r *rule) (classify.Effect, bool) { return valueOf(r.Effect) }, func(r *rule, v classify.Effect) { r.Effect = &v })
+	unprocessed := strict.Range("unprocessed", classify.DispositionDeadLetter, classify.DispositionRetryOnce,
+		func(r *rule) (classify.Disposition, bool) { return valueOf(r.Unprocessed) },
+		func(r *rule, v classify.Disposition) { r.Unprocessed = &v })
+	return strict.New(
+		strict.Text("id", func(r *rule) *string { return &r.ID }),
+		strict.List("match.http", statusItem(), func(r *rule) *[]classify.StatusRange { return &r.Match.HTTP }),
+		strict.List("match.grpc", wordItem(grpcCodes()), func(r *rule) *[]string { return &r.Match.GRPC }),
+		strict.List("match.mcp", mcpItem(), func(r *rule) *[]int { return &r.Match.MCP }),
+		strict.List("match.exceptions", textItem(), func(r *rule) *[]string { return &r.Match.Exceptions }),
+		strict.List("match.body_codes", textItem(), func(r *rule) *[]string { return &r.Match.BodyCodes }),
+		strict.Lowercase("match.headers", func(r *rule) *map[string]string { return &r.Match.Headers }),
+		strict.List("match.quality", qualityItem(), func(r *rule) *[]classify.QualityVerdict { return &r.Match.Quality }),
+		strict.List("match.message_contains", textItem(), func(r *rule) *[]string { return &r.Match.MessageContains }),
+		strict.List("match.kinds", wordItem(append(presetNames(), kindDefault)), func(r *rule) *[]string { return &r.Match.Kinds }),
+		class,
+		strict.Text("reason", func(r *rule) *string { return (*string)(&r.Reason) }),
+		certainty, effect, unprocessed,
+		strict.Duration("cooldown", tick, 24*time.Hour, func(r *rule) *time.Duration { return &r.Cooldown }),
 	)
 }
 
-// rules reads a list of rules. ids holds the ids of the whole file and the
+// valueOf is what a pointer points at, false if it is nil.
+func valueOf[V any](p *V) (V, bool) {
+	if p == nil {
+		var zero V
+		return zero, false
+	}
+	return *p, true
+}
+
+// ruleList is a list of rules and where each is.
+type ruleList struct {
+	rules []classify.Rule
+	at    []strict.Position
+}
+
+// readRules reads a list of rules. ids holds the ids of the whole file and the
 // lines that they are in.
-func (d *decoder) rules(n *yaml.Node, path string, ids map[string]int) []classify.Rule {
+func readRules(d *strict.Decoder, n *yaml.Node, path string, ids map[string]int) ruleList {
 	if n.Kind != yaml.SequenceNode {
-		d.wrongType(n, path, "a list of rules")
-		return nil
+		d.WrongType(n, path, "a list of rules")
+		return ruleList{}
 	}
 	if len(n.Content)+len(ids) > maxRules {
-		d.fail(at(n), path, "with these, the policy has more than %d rules; write fewer", maxRules)
-		return nil
+		d.Fail(strict.At(n), path, "with these, the policy has more than %d rules; write fewer", maxRules)
+		return ruleList{}
 	}
 	s := ruleSchema()
-	var rules []classify.Rule
+	var list ruleList
 	for i, item := range n.Content {
 		here := path + "[" + strconv.Itoa(i) + "]"
 		var r classify.Rule
-		problems := len(d.problems)
-		settings := s.read(d, item, place{path: here})
+		problems := d.Count()
+		settings := s.Read(d, item, strict.Place{Path: here})
 		for _, set := range settings {
-			set.apply(&r)
-			if set.field.path != "id" {
+			set.Apply(&r)
+			if set.Field.Path != "id" {
 				continue
 			}
 			if line, twice := ids[r.ID]; twice {
-				d.fail(set.pos, here+".id", "the rule %q is in line %d already; give this one another id", r.ID, line)
+				d.Fail(set.Pos, here+".id", "the rule %q is in line %d already; give this one another id", r.ID, line)
 			}
-			ids[r.ID] = set.pos.line
+			ids[r.ID] = set.Pos.Line
 		}
-		if len(d.problems) == problems {
-			d.checkRule(item, here, r, settings)
+		if d.Count() == problems {
+			checkRule(d, item, here, r, settings)
 		}
-		rules = append(rules, r)
+		list.rules, list.at = append(list.rules, r), append(list.at, strict.At(item))
 	}
-	return rules
+	return list
 }
 
 // checkRule notes what makes a rule useless as a whole.
-func (d *decoder) checkRule(n *yaml.Node, path string, r classify.Rule, settings []setting[classify.Rule]) {
+func checkRule(d *strict.Decoder, n *yaml.Node, path string, r classify.Rule, settings []strict.Setting[classify.Rule]) {
 	for _, key := range []string{"id", "match", "class"} {
-		if !has(n, key) {
-			d.fail(at(n), path, "%s is missing; a rule has an id, a match and a class", key)
+		if !strict.Has(n, key) {
+			d.Fail(strict.At(n), path, "%s is missing; a rule has an id, a match and a class", key)
 		}
 	}
-	if r.ID == "" || !has(n, "match") || r.Class == classify.ClassUnspecified {
+	if r.ID == "" || !strict.Has(n, "match") || r.Class == classify.ClassUnspecified {
 		return
 	}
 	err, ok := r.Validate().(interface{ Unwrap() []error })
@@ -91,134 +113,94 @@ func (d *decoder) checkRule(n *yaml.Node, path string, r classify.Rule, settings
 		return
 	}
 	for _, problem := range err.Unwrap() {
-		pos, here := at(n), path
+		pos, here := strict.At(n), path
 		field, _, _ := strings.Cut(problem.Error(), " ")
 		for _, set := range settings {
-			if set.field.path == field {
-				pos, here = set.pos, path+"."+field
+			if set.Field.Path == field {
+				pos, here = set.Pos, path+"."+field
 			}
 		}
-		d.fail(pos, here, "%s; correct the rule, or it never matches", problem.Error())
+		d.Fail(pos, here, "%s; correct the rule, or it never matches", problem.Error())
 	}
 }
 
-// listField is a list of values, or a single one.
-func listField[T, V any](path string, read func(*decoder, *yaml.Node, string) (V, bool), of func(*T) *[]V) *field[T] {
-	return &field[T]{
-		path: path,
-		read: func(d *decoder, n *yaml.Node, path string) (func(*T), bool) {
-			if n.Kind != yaml.SequenceNode {
-				value, ok := read(d, n, path)
-				return func(t *T) { *of(t) = []V{value} }, ok
+const lowestStatus, highestStatus = 100, 599
+
+func statusItem() strict.Item[classify.StatusRange] {
+	return strict.Item[classify.StatusRange]{
+		Read: readStatus,
+		Show: func(r classify.StatusRange) string {
+			if r.From == r.To {
+				return strconv.Itoa(r.From)
 			}
-			if len(n.Content) == 0 {
-				d.fail(at(n), path, "this list is empty; write a value, or remove the key")
-				return nil, false
-			}
-			var values []V
-			all := true
-			for i, item := range n.Content {
-				value, ok := read(d, item, path+"["+strconv.Itoa(i)+"]")
-				values, all = append(values, value), all && ok
-			}
-			return func(t *T) { *of(t) = values }, all
+			return strconv.Itoa(r.From) + "-" + strconv.Itoa(r.To)
 		},
-	}
-}
-
-// rangeField is one of the named values from first to last.
-func rangeField[T any, E interface {
-	~uint8
-	String() string
-}](path string, first, last E, set func(*T, E)) *field[T] {
-	names := words(first, last)
-	return &field[T]{
-		path: path,
-		read: func(d *decoder, n *yaml.Node, path string) (func(*T), bool) {
-			i, ok := d.oneOf(n, path, names)
-			return func(t *T) { set(t, first+E(i)) }, ok
-		},
-	}
-}
-
-// words are the names of the values from first to last.
-func words[E interface {
-	~uint8
-	String() string
-}](first, last E) []string {
-	var names []string
-	for v := first; v <= last; v++ {
-		names = append(names, v.String())
-	}
-	return names
-}
-
-// headersField is a mapping of header names to the values that they must have.
-func headersField[T any](path string, of func(*T) *map[string]string) *field[T] {
-	return &field[T]{
-		path: path,
-		read: func(d *decoder, n *yaml.Node, path string) (func(*T), bool) {
-			if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
-				d.wrongType(n, path, "a mapping of header names to values")
-				return nil, false
-			}
-			headers, all := make(map[string]string), true
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				name, here := n.Content[i].Value, join(path, n.Content[i].Value)
-				if name == "" || name != strings.ToLower(name) {
-					d.fail(at(n.Content[i]), here, "write the header's name in lower case")
-					all = false
-				}
-				value, ok := d.text(n.Content[i+1], here)
-				headers[name], all = value, all && ok
-			}
-			return func(t *T) { *of(t) = headers }, all
-		},
+		JSON: strict.AnyOf(strict.IntegerJSON(lowestStatus, highestStatus),
+			strict.JSON{"type": "string", "pattern": "^[1-5][0-9_]*-[1-5][0-9_]*$"}),
 	}
 }
 
 // readStatus reads an HTTP status or a range of them, such as 520-524.
-func readStatus(d *decoder, n *yaml.Node, path string) (classify.StatusRange, bool) {
-	const lowest, highest = 100, 599
+func readStatus(d *strict.Decoder, n *yaml.Node, path string) (classify.StatusRange, bool) {
 	from, to, isRange := strings.Cut(n.Value, "-")
 	if n.Kind != yaml.ScalarNode || !isRange {
-		status, ok := d.integer(n, path, lowest, highest)
+		status, ok := d.Integer(n, path, lowestStatus, highestStatus)
 		return classify.StatusRange{From: int(status), To: int(status)}, ok
 	}
-	first, isFirst, _ := decimal(from)
-	last, isLast, _ := decimal(to)
-	if !isFirst || !isLast || first < lowest || last > highest || first > last {
-		d.fail(at(n), path, "%q is not a range of statuses; write one such as 520-524, within %d-%d", n.Value, lowest, highest)
+	first, isFirst, _ := strict.Decimal(from)
+	last, isLast, _ := strict.Decimal(to)
+	if !isFirst || !isLast || first < lowestStatus || last > highestStatus || first > last {
+		d.Fail(strict.At(n), path, "%q is not a range of statuses; write one such as 520-524, within %d-%d",
+			n.Value, lowestStatus, highestStatus)
 		return classify.StatusRange{}, false
 	}
 	return classify.StatusRange{From: int(first), To: int(last)}, true
 }
 
-func readGRPC(d *decoder, n *yaml.Node, path string) (string, bool) {
-	codes := []string{
+func grpcCodes() []string {
+	return []string{
 		"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
 		"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
 		"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 	}
-	i, ok := d.oneOf(n, path, codes)
-	return codes[i], ok
 }
 
-func readMCP(d *decoder, n *yaml.Node, path string) (int, bool) {
-	code, ok := d.integer(n, path, -1<<31, 1<<31-1)
+// wordItem is one of the words.
+func wordItem(words []string) strict.Item[string] {
+	return strict.Item[string]{
+		Read: func(d *strict.Decoder, n *yaml.Node, path string) (string, bool) {
+			i, ok := d.OneOf(n, path, words)
+			return words[i], ok
+		},
+		Show: func(s string) string { return s },
+		JSON: strict.EnumJSON(words...),
+	}
+}
+
+func textItem() strict.Item[string] {
+	return strict.Item[string]{Read: (*strict.Decoder).Text, Show: func(s string) string { return s }, JSON: strict.TextJSON()}
+}
+
+func mcpItem() strict.Item[int] {
+	return strict.Item[int]{Read: readMCP, Show: strconv.Itoa, JSON: strict.IntegerJSON(-1<<31, 1<<31-1)}
+}
+
+func readMCP(d *strict.Decoder, n *yaml.Node, path string) (int, bool) {
+	code, ok := d.Integer(n, path, -1<<31, 1<<31-1)
 	if ok && code == 0 {
-		d.fail(at(n), path, "0 is no error of MCP; write its code")
+		d.Fail(strict.At(n), path, "0 is no error of MCP; write its code")
 	}
 	return int(code), ok && code != 0
 }
 
-func readQuality(d *decoder, n *yaml.Node, path string) (classify.QualityVerdict, bool) {
-	i, ok := d.oneOf(n, path, words(classify.SchemaViolation, classify.CostCommitment))
-	return classify.SchemaViolation + classify.QualityVerdict(i), ok
-}
-
-func readKind(d *decoder, n *yaml.Node, path string) (string, bool) {
-	kinds := append(presetNames(), kindDefault)
-	i, ok := d.oneOf(n, path, kinds)
-	return kinds[i], ok
+func qualityItem() strict.Item[classify.QualityVerdict] {
+	names := strict.Names(classify.SchemaViolation, classify.CostCommitment)
+	return strict.Item[classify.QualityVerdict]{
+		Read: func(d *strict.Decoder, n *yaml.Node, path string) (classify.QualityVerdict, bool) {
+			i, ok := d.OneOf(n, path, names)
+			return classify.SchemaViolation + classify.QualityVerdict(i), ok
+		},
+		Show: classify.QualityVerdict.String,
+		JSON: strict.EnumJSON(names...),
+	}
 }

@@ -69,8 +69,17 @@ func TestRules(t *testing.T) {
 			t.Errorf("rules of %s (-want +got):\n%s", name, diff)
 		}
 	}
-	if got, want := values(p, "x")["classification"], (Setting{"classification", "full, everywhere", "p.yaml:9"}); got != want {
-		t.Errorf("Explain says %v, want %v", got, want)
+	for _, want := range []Setting{
+		{
+			"classification.full", "match.http: 503, 520-524; match.grpc: UNAVAILABLE, INTERNAL; match.mcp: -32000, 7; " +
+				"match.exceptions: ReadTimeout; match.body_codes: a, b; match.headers: x-a: 1; match.quality: EMPTY, COST_COMMITMENT; match.message_contains: busy; match.kinds: llm, default; " +
+				"class: UNKNOWN; reason: MY_REASON; certainty: PROCESSED; effect: NEUTRAL; unprocessed: RETRY_ONCE; cooldown: 24h", "p.yaml:9",
+		},
+		{"classification.everywhere", "match.http: 599; class: TRANSIENT", "p.yaml:4"},
+	} {
+		if got := values(p, "x")[want.Field]; got != want {
+			t.Errorf("Explain says %v, want %v", got, want)
+		}
 	}
 	for _, r := range p.Target("x").Rules {
 		if err := r.Validate(); err != nil {

@@ -50,7 +50,9 @@ func (s *policyService) ApplyPolicy(ctx context.Context, r *pb.ApplyPolicyReques
 		return nil, err
 	}
 	sum := sha256.Sum256([]byte(r.GetYaml()))
-	return &pb.ApplyPolicyResponse{Epoch: int64(after.Epoch), Changed: before.Hash != hex.EncodeToString(sum[:])}, nil
+	return &pb.ApplyPolicyResponse{
+		Epoch: int64(after.Epoch), Changed: before.Hash != hex.EncodeToString(sum[:]), Warnings: after.Warnings,
+	}, nil
 }
 
 func checkApplyPolicy(c *checker, r *pb.ApplyPolicyRequest) {

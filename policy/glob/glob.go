@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package policy
+// Package glob holds the patterns that a policy has for names of targets, and
+// which of two is the more specific one.
+package glob
 
 import (
 	"cmp"
@@ -8,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// glob is a pattern for names of targets: * stands for any run of characters,
+// Pattern is a pattern for names of targets: * stands for any run of characters,
 // also of none and also of slashes; ? stands for one character; every other
 // character stands for itself. There is no way to quote a * or a ?.
-type glob struct {
+type Pattern struct {
 	text string // in the one form that equal patterns share
 	// What makes a pattern more specific, in this order.
 	prefix  int // characters before the first wildcard
@@ -19,8 +21,9 @@ type glob struct {
 	singles int // question marks
 }
 
-func newGlob(pattern string) glob {
-	g := glob{text: canonical(pattern)}
+// New reads a pattern. Any text is one.
+func New(pattern string) Pattern {
+	g := Pattern{text: canonical(pattern)}
 	for i, r := range g.text {
 		switch r {
 		case '?':
@@ -28,7 +31,7 @@ func newGlob(pattern string) glob {
 		case '*':
 		default:
 			g.literal++
-			if !isGlob(g.text[:i]) {
+			if !Has(g.text[:i]) {
 				g.prefix++
 			}
 		}
@@ -36,8 +39,11 @@ func newGlob(pattern string) glob {
 	return g
 }
 
-// isGlob tells whether a text has a wildcard.
-func isGlob(s string) bool { return strings.ContainsAny(s, "*?") }
+// String returns the pattern in the form that equal patterns share.
+func (g Pattern) String() string { return g.text }
+
+// Has tells whether a text has a wildcard.
+func Has(s string) bool { return strings.ContainsAny(s, "*?") }
 
 // canonical writes each run of wildcards as its question marks and then at
 // most one star, so that patterns that match the same names at the same places
@@ -62,9 +68,9 @@ func canonical(pattern string) string {
 	return b.String()
 }
 
-// match tells whether the pattern stands for the whole name. It takes at most
+// Match tells whether the pattern stands for the whole name. It takes at most
 // len(pattern)·len(name) steps.
-func (g glob) match(name string) bool {
+func (g Pattern) Match(name string) bool {
 	p, n := 0, 0
 	star, retry := -1, 0 // where the last star is, and where to go on after it
 	for n < len(name) {
@@ -95,8 +101,8 @@ func width(s string) int {
 	return size
 }
 
-// compare orders patterns, the more specific first.
-func (g glob) compare(other glob) int {
+// Compare orders patterns, the more specific first.
+func (g Pattern) Compare(other Pattern) int {
 	return cmp.Or(
 		cmp.Compare(other.prefix, g.prefix),
 		cmp.Compare(other.literal, g.literal),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package policy
+package strict
 
 import (
 	"bytes"
@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	maxBytes = 1 << 20 // of a policy's text
-	maxDepth = 16      // of nested lists and mappings
+	// MaxBytes is the most bytes that a file may have.
+	MaxBytes = 1 << 20
+	maxDepth = 16 // of nested lists and mappings
 )
 
-// document reads text as one YAML document and returns its root. It notes
-// everything that YAML allows and a policy does not: a second document,
+// Document reads text as one YAML document and returns its root. It notes
+// everything that YAML allows and these files do not: a second document,
 // anchors, aliases, merge keys, tags, duplicate keys and deep nesting. It
 // returns nil if there is nothing to go on with.
-func (d *decoder) document(text []byte) *yaml.Node {
+func (d *Decoder) Document(text []byte) *yaml.Node {
 	if !d.readable(text) {
 		return nil
 	}
@@ -32,8 +33,8 @@ func (d *decoder) document(text []byte) *yaml.Node {
 		d.failLoad(err)
 		return nil
 	}
-	if root == nil || isNull(root) {
-		d.fail(position{}, "", "the policy is empty; begin with version: 1")
+	if root == nil || IsNull(root) {
+		d.Fail(Position{}, "", "the %s is empty; begin with %s", d.kind.Name, d.kind.Begin)
 		return nil
 	}
 	if !d.plain(root, "", 0) {
@@ -43,32 +44,32 @@ func (d *decoder) document(text []byte) *yaml.Node {
 }
 
 // readable checks what must hold before the text is given to the YAML parser.
-func (d *decoder) readable(text []byte) bool {
-	if len(text) > maxBytes {
-		d.fail(position{}, "", "the policy has %d bytes; at most %d are read, so write fewer entries with wider patterns", len(text), maxBytes)
+func (d *Decoder) readable(text []byte) bool {
+	if len(text) > MaxBytes {
+		d.Fail(Position{}, "", "the %s has %d bytes; at most %d are read, so %s", d.kind.Name, len(text), MaxBytes, d.kind.Fewer)
 		return false
 	}
-	pos := position{1, 1}
+	pos := Position{1, 1}
 	for rest := text; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			d.fail(pos, "", "this is not UTF-8; save the file as UTF-8")
+			d.Fail(pos, "", "this is not UTF-8; save the file as UTF-8")
 			return false
 		case r == '\n':
-			pos = position{pos.line + 1, 0}
+			pos = Position{pos.Line + 1, 0}
 		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
-			d.fail(pos, "", "the control character %U is not allowed; remove it", r)
+			d.Fail(pos, "", "the control character %U is not allowed; remove it", r)
 			return false
 		}
-		pos.column++
+		pos.Column++
 		rest = rest[size:]
 	}
 	return true
 }
 
 // secondDocumentError says where a second document begins.
-type secondDocumentError struct{ position }
+type secondDocumentError struct{ Position }
 
 func (secondDocumentError) Error() string { return "a second document" }
 
@@ -93,7 +94,7 @@ func load(text []byte) (root *yaml.Node, err error) {
 	}
 	switch err := loader.Load(&second); {
 	case err == nil:
-		return nil, secondDocumentError{at(&second)}
+		return nil, secondDocumentError{At(&second)}
 	case !errors.Is(err, io.EOF):
 		return nil, err
 	}
@@ -104,40 +105,40 @@ func load(text []byte) (root *yaml.Node, err error) {
 }
 
 // failLoad notes why the text is not one YAML document.
-func (d *decoder) failLoad(err error) {
+func (d *Decoder) failLoad(err error) {
 	if second, ok := errors.AsType[secondDocumentError](err); ok {
-		d.fail(second.position, "", "a second document begins here; put everything in one and remove the ---")
+		d.Fail(second.Position, "", "a second document begins here; put everything in one and remove the ---")
 		return
 	}
 	le, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
-		d.fail(position{}, "", "this is not YAML: %v", err)
+		d.Fail(Position{}, "", "this is not YAML: %v", err)
 		return
 	}
 	what := le.Message
 	if le.ContextMsg != "" {
 		what = le.ContextMsg + ": " + what
 	}
-	pos := position{le.Mark.Line, le.Mark.Column}
-	if pos.line == 0 {
-		pos = position{le.ContextMark.Line, le.ContextMark.Column}
+	pos := Position{le.Mark.Line, le.Mark.Column}
+	if pos.Line == 0 {
+		pos = Position{le.ContextMark.Line, le.ContextMark.Column}
 	}
-	d.fail(pos, "", "this is not YAML: %s", what)
+	d.Fail(pos, "", "this is not YAML: %s", what)
 }
 
 // plain walks the tree once and notes what no policy may have. It reports
 // whether the tree may be walked again.
-func (d *decoder) plain(n *yaml.Node, path string, depth int) bool {
+func (d *Decoder) plain(n *yaml.Node, path string, depth int) bool {
 	if depth > maxDepth {
-		d.fail(at(n), path, "this is nested deeper than %d levels; no part of a policy is", maxDepth)
+		d.Fail(At(n), path, "this is nested deeper than %d levels; no part of a %s is", maxDepth, d.kind.Name)
 		return false
 	}
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		d.fail(at(n), path, "anchors and aliases are not supported; write the values out, or put what is common under defaults")
+		d.Fail(At(n), path, "anchors and aliases are not supported; write the values out, or put what is common under defaults")
 		return false
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
-		d.fail(at(n), path, "the tag %s is not supported; write the value without it", n.Tag)
+		d.Fail(At(n), path, "the tag %s is not supported; write the value without it", n.Tag)
 		return false
 	}
 	if n.Kind == yaml.MappingNode {
@@ -150,23 +151,23 @@ func (d *decoder) plain(n *yaml.Node, path string, depth int) bool {
 	return ok
 }
 
-func (d *decoder) plainMapping(n *yaml.Node, path string, depth int) bool {
+func (d *Decoder) plainMapping(n *yaml.Node, path string, depth int) bool {
 	ok := true
 	lines := make(map[string]int, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0 {
-			d.fail(at(key), path, "a key must be plain text")
+			d.Fail(At(key), path, "a key must be plain text")
 			ok = false
 			continue
 		}
-		here := join(path, key.Value)
+		here := Join(path, key.Value)
 		if key.ShortTag() == "!!merge" {
-			d.fail(at(key), here, "merge keys are not supported; put what is common under defaults")
+			d.Fail(At(key), here, "merge keys are not supported; put what is common under defaults")
 			ok = false
 		}
 		if line, twice := lines[key.Value]; twice {
-			d.fail(at(key), here, "the key %q is in line %d already; keep one of the two", key.Value, line)
+			d.Fail(At(key), here, "the key %q is in line %d already; keep one of the two", key.Value, line)
 		}
 		lines[key.Value] = key.Line
 		ok = d.plain(value, here, depth+1) && ok
@@ -174,8 +175,8 @@ func (d *decoder) plainMapping(n *yaml.Node, path string, depth int) bool {
 	return ok
 }
 
-// join appends a key to a path.
-func join(path, key string) string {
+// Join appends a key to a path.
+func Join(path, key string) string {
 	switch {
 	case !isWord(key):
 		return path + "[" + strconv.Quote(key) + "]"
@@ -192,4 +193,5 @@ func isWord(key string) bool {
 	}) < 0
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+// IsNull tells whether a node is a missing value, or the word null.
+func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package policy
+package strict
 
 import (
 	"fmt"
@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// didYouMean asks for the candidate nearest to word; it returns nothing if none
+// DidYouMean asks for the candidate nearest to word; it returns nothing if none
 // is near.
-func didYouMean(word string, candidates []string) string {
+func DidYouMean(word string, candidates []string) string {
 	if best := nearest(word, candidates); best != "" {
 		return fmt.Sprintf("; did you mean %q?", best)
 	}
 	return ""
 }
 
-// longestKey is about the length of the longest key of a policy.
+// longestKey is about the length of the longest key.
 const longestKey = 32
 
 // nearest returns the candidate that word is most likely meant to be: one that
