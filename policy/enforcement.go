@@ -62,7 +62,7 @@ func (p *Policy) With(e Enforcement) *Policy {
 		if order := a.pattern.Compare(b.pattern); order != 0 {
 			return order
 		}
-		return strings.Compare(a.Override.Match, b.Override.Match)
+		return strings.Compare(a.Match, b.Match)
 	})
 	next := *p
 	next.over, next.cache = o, newCache()
