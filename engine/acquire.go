@@ -21,6 +21,7 @@ type acquire struct {
 	req    *AcquireRequest
 	policy *policy.Policy
 	epoch  uint64
+	pass   instant // everything passes until then
 	chain  *fallback.Chain
 	path   []string // of the run, root first
 	random uint64
@@ -107,6 +108,7 @@ func (e *Engine) endAcquire(a *acquire) {
 func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
 	set := a.cmd.policies
 	a.policy, a.epoch = set.of(a.req.Namespace), set.epochOf(a.req.Namespace)
+	a.pass = set.above.pass(a.req.Namespace)
 	a.chain = a.policy.Single(a.req.Target)
 	if a.req.Chain != "" {
 		chain, ok := a.policy.Chain(a.req.Chain)
@@ -189,16 +191,25 @@ func (a *acquire) apply(t *txn) error {
 		}
 	}
 	q := a.ask(op)
-	if refused := a.refusedByPolicy(t, op); refused != nil {
-		a.answer(t, refused, w)
-		return nil
-	}
-	d := admit.Decide(q, w)
+	d := a.decide(t, q, w)
 	if d.Outcome == admit.Granted && !a.req.DryRun {
 		a.grant(t, &d, w, q)
 	}
 	a.answer(t, &d, w)
+	a.sight(t, &d)
 	return nil
+}
+
+// decide asks the policy's bounds, and then the rules.
+func (a *acquire) decide(t *txn, q *admit.Query, w *admit.World) admit.Decision {
+	refused := a.refusedByPolicy(t, w.Op)
+	if refused == nil {
+		return admit.Decide(q, w)
+	}
+	if refused.Reason == admit.Quota && t.engine.full(a, w.Op) || !w.Observed(q.Start(w)) {
+		return *refused
+	}
+	return admit.Anyway(q, w, refused)
 }
 
 // operation reads the operation and answers a repeat of the same Acquire.
@@ -237,21 +248,38 @@ func (a *acquire) refusedByPolicy(t *txn, op *operation.Operation) *admit.Decisi
 	if a.req.Chain == "" && a.policy.UnknownTargetsDenied() && !a.policy.Named(a.req.Target) {
 		return refuse(admit.TargetUnknown, "unknown_targets", a.req.Target)
 	}
-	limits := a.policy.Quotas()
-	if op == nil && !t.engine.quotas.spare(a.req.Namespace, statestore.KindOperation, limits) {
-		return refuse(admit.Quota, "quotas.operations", a.req.Namespace)
-	}
-	if tallies := t.engine.tallies; limits.Targets > 0 && !isDrill(a.req.Namespace) &&
-		tallies.at(a.levels[0].tallyKey) == nil && tallies.count[a.req.Namespace] >= limits.Targets {
-		return refuse(admit.Quota, "quotas.targets", a.req.Namespace)
+	if over := t.engine.over(a, op, a.policy.Quotas()); over != "" {
+		return refuse(admit.Quota, over, a.req.Namespace)
 	}
 	return nil
+}
+
+// over names the quota that has no room for the call, or is empty. It is called
+// in a transaction.
+func (e *Engine) over(a *acquire, op *operation.Operation, limits policy.Quotas) string {
+	if op == nil && !e.quotas.spare(a.req.Namespace, statestore.KindOperation, limits) {
+		return "quotas.operations"
+	}
+	if limits.Targets > 0 && !isDrill(a.req.Namespace) &&
+		e.tallies.at(a.levels[0].tallyKey) == nil && e.tallies.count[a.req.Namespace] >= limits.Targets {
+		return "quotas.targets"
+	}
+	return ""
+}
+
+// full reports whether a call that may not be refused has no room all the same:
+// the policy's quotas are let pass up to the built-in ones, so that memory
+// stays bounded.
+func (e *Engine) full(a *acquire, op *operation.Operation) bool {
+	limits, builtIn := a.policy.Quotas(), e.builtIn
+	limits.Operations, limits.Targets = max(limits.Operations, builtIn.Operations), max(limits.Targets, builtIn.Targets)
+	return e.over(a, op, limits) != ""
 }
 
 // look gathers what the rules look at, derived to now.
 func (a *acquire) look(t *txn, op *operation.Operation) *admit.World {
 	w := &a.world
-	*w = admit.World{Now: t.now, Chain: a.chain, Op: op, Levels: t.levels(a.chain, a.levels, a.room.levels[:])}
+	*w = admit.World{Now: t.now, Pass: t.now < a.pass, Chain: a.chain, Op: op, Levels: t.levels(a.chain, a.levels, a.room.levels[:])}
 	w.Runs = t.derivedRuns(a.runs, len(a.path), a.room.runs[:])
 	if a.task >= 0 {
 		if w.Task = record[retry.Task](t, a.task); w.Task == nil {

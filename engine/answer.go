@@ -59,7 +59,21 @@ func (a *acquire) repeatGrant(t *txn, op *operation.Operation) {
 	}
 	a.granted = op
 	a.result.Decision = admit.Granted
+	a.result.Would = withheldAnswer(p.Would)
 	a.result.Run = runView(t.derivedRuns(a.runs, len(a.path), nil), t.now)
+}
+
+// withholding is what was not answered, as it is recorded.
+func withholding(w *admit.Would) *operation.Withheld {
+	return &operation.Withheld{Outcome: uint8(w.Outcome), Reason: string(w.Reason), Rule: w.Rule}
+}
+
+// withheldAnswer is the recorded one as it is shown; nil: the same was answered.
+func withheldAnswer(w *operation.Withheld) *admit.Would {
+	if w == nil {
+		return nil
+	}
+	return &admit.Would{Outcome: admit.Outcome(w.Outcome), Reason: admit.Reason(w.Reason), Rule: w.Rule}
 }
 
 // heartbeats divides a lease into the heartbeats that keep it (G8).

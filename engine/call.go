@@ -97,6 +97,7 @@ func digest(reporter uint64) string {
 
 // fromPermit fills in what the record of a permit and its operation says.
 func (c *Call) fromPermit(name string, op *operation.Operation, p *operation.Permit) {
+	c.Would = withheld(p)
 	c.AcquiredAt, c.Target, c.Level, c.Credential = p.GrantedAt, p.Target, p.Level, p.Credential
 	c.Operation, c.Idempotency = name, op.Idempotency
 	c.Estimate = budget.Estimate{Cost: p.Explicit, Input: p.Input, MaxOutput: p.MaxOutput}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/rules/admit"
+	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/classify"
 	"github.com/resilienced/resilienced/rules/deadletter"
 	"github.com/resilienced/resilienced/rules/directive"
@@ -43,7 +44,7 @@ func (r *report) carry(t *txn, op *operation.Operation, b ballot, f *directive.F
 // countRetry moves the operation's counters by the directive.
 func (r *report) countRetry(op *operation.Operation, level *operation.Level, now rules.Instant, d *directive.Directive) {
 	detail := op.Detail
-	detail.Promised = d.Action == operation.Retry || d.Action == operation.Fallback
+	detail.Promised = (d.Action == operation.Retry || d.Action == operation.Fallback) && !d.Unpaid
 	switch d.Action {
 	case operation.Retry:
 		detail.NotBefore = now.Add(d.Delay)
@@ -84,6 +85,9 @@ func (r *report) answer(b *ballot, f *directive.Facts, d *directive.Directive) o
 	a := answerOf(&f.Verdict)
 	a.Action, a.Delay, a.Terminal, a.RestartCall = d.Action, d.Delay, d.Terminal, d.RestartCall
 	a.NotCounted, a.Opened, a.RetryDenied = b.notCounted, b.opened, string(d.RetryDenied)
+	if d.Would != nil {
+		a.WouldAction, a.WouldReason = d.Would.Action, string(d.Would.Reason)
+	}
 	if d.Next >= 0 {
 		next := f.World.Levels[d.Next]
 		a.NextTarget, a.NextLevel, a.NextKind = next.Config.Name, d.Next, uint8(next.Kind)
@@ -210,18 +214,29 @@ func (r *report) close(t *txn, op *operation.Operation, d *directive.Directive, 
 }
 
 // late books the report of a permit that was lost and followed by another: its
-// money and its class count, its directive does not.
-func (r *report) late(t *txn, op *operation.Operation, b ballot, v *classify.Verdict) error {
+// money and its class count, its directive does not. Where nothing may be
+// refused its caller is told what it would be told without the other one.
+func (r *report) late(t *txn, op *operation.Operation, runs []*budget.Run, b ballot, v *classify.Verdict) error {
+	answer := answerOf(v)
+	answer.Action = operation.Stop
+	if v.Class == classify.OK {
+		answer.Action = operation.Continue
+	} else if r.own.config.Observed() || t.now < r.pass {
+		f, ok := r.gather(t, op, runs, &b.control, v)
+		if !ok {
+			return errNeed
+		}
+		if d := directive.Decide(f); d.Action == operation.Retry || d.Action == operation.Fallback {
+			d.Would = &directive.Would{Action: operation.Stop, Reason: admit.InFlight}
+			answer = r.answer(&b, f, &d)
+		}
+	}
+	answer.NotCounted, answer.Opened = b.notCounted, b.opened
 	if err := r.putControl(t, &b); err != nil {
 		return err
 	}
 	t.put(r.op, op)
-	r.result.Answer = answerOf(v)
-	r.result.Answer.Action = operation.Stop
-	if v.Class == classify.OK {
-		r.result.Answer.Action = operation.Continue
-	}
-	r.result.Answer.NotCounted = b.notCounted
+	r.result.Answer = answer
 	r.finish(t, &b.control)
 	return nil
 }
@@ -270,6 +285,9 @@ func (r *report) finishWith(t *txn, op *operation.Operation, c *target.Control, 
 
 // released gives a permit back as if it had never been granted.
 func (r *report) released(t *txn, op *operation.Operation) error {
+	if r.booked {
+		t.seeLoss(r.req.Namespace, r.permit, -1) // nothing was spent after all
+	}
 	return releasePermit(t, &returned{
 		op: r.op, runs: r.runs, depth: len(r.path), own: r.own, operation: op, permit: r.permit, newest: r.newest,
 		name: r.claims.Operation, hash: r.req.Hash,

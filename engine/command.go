@@ -57,6 +57,7 @@ type command struct {
 	wake    chan struct{}
 	events  []Event
 	tallies []tallyOp
+	seen    []sighting
 	txn     txn
 	body    statestore.Func // applies the leader's batch
 
@@ -67,6 +68,7 @@ type command struct {
 		own     [7]statestore.Entry
 		undo    [6]undone
 		tallies [1]tallyOp
+		seen    [1]sighting
 		batch   [1]*command
 	}
 }
@@ -76,7 +78,7 @@ type command struct {
 func (c *command) begin(ctx context.Context, e *Engine, namespace string, urgent bool, w work) {
 	c.ctx, c.engine, c.namespace, c.urgent, c.work = ctx, e, namespace, urgent, w
 	c.wants, c.entries, c.own = c.room.wants[:0], c.room.entries[:0], c.room.own[:0]
-	c.tallies, c.txn.undo = c.room.tallies[:0], c.room.undo[:0]
+	c.tallies, c.seen, c.txn.undo = c.room.tallies[:0], c.room.seen[:0], c.room.undo[:0]
 	c.rounds, c.done, c.again, c.err = 0, false, false, nil
 	c.policies, c.txn.engine = e.policies.Load(), e
 	if c.body == nil {
@@ -151,7 +153,7 @@ func (t *txn) emit(e Event) { t.cmd.events = append(t.cmd.events, e) }
 func (t *txn) run(c *command) {
 	t.cmd, t.missing, t.durable = c, false, false
 	t.undo = t.undo[:0]
-	c.events, c.tallies, c.err, c.again = c.events[:0], c.tallies[:0], nil, false
+	c.events, c.tallies, c.seen, c.err, c.again = c.events[:0], c.tallies[:0], c.seen[:0], nil, false
 	err := t.protect(c)
 	if err == nil && t.missing {
 		err = errNeed
@@ -162,7 +164,7 @@ func (t *txn) run(c *command) {
 	for _, u := range slices.Backward(t.undo) {
 		u.entry.Restore(u.record, u.changed)
 	}
-	c.events, c.tallies, t.durable = c.events[:0], c.tallies[:0], false
+	c.events, c.tallies, c.seen, t.durable = c.events[:0], c.tallies[:0], c.seen[:0], false
 	if errors.Is(err, errNeed) {
 		c.again = true
 		return

@@ -83,6 +83,8 @@ type DecisionRow struct {
 	Operation string  `json:"op,omitempty"`
 	Target    string  `json:"tg,omitempty"`
 	Detail    string  `json:"de,omitempty"`
+	// Would is what an observed rule would have answered.
+	Would *operation.Withheld `json:"w,omitempty"`
 }
 
 // decisionRetention is how long rows of the log are kept.
@@ -149,23 +151,31 @@ func (l *decisionLog) sample(k sampleKey, now instant) bool {
 	return true
 }
 
-// logAcquire logs a refusal, one a second of each kind.
+// logAcquire logs a refusal, and a grant that is one only because a rule is
+// observed, one a second of each kind.
 func (e *Engine) logAcquire(a *acquire) {
 	if e.replay {
 		return
 	}
 	r := a.result
-	if r.Decision == admit.Granted || r.Decision == 0 {
+	reason, would := r.Reason, (*operation.Withheld)(nil)
+	switch {
+	case r.Decision == 0 || (r.Decision == admit.Granted && r.Would == nil):
 		return
+	case r.Would != nil:
+		would = withholding(r.Would)
+		if r.Decision == admit.Granted {
+			reason = r.Would.Reason
+		}
 	}
 	target := a.chain.Levels[0].Target
-	if !e.decisions.sample(sampleKey{a.req.Namespace, a.req.RunID, target, string(r.Reason)}, r.Now) {
+	if !e.decisions.sample(sampleKey{a.req.Namespace, a.req.RunID, target, string(reason)}, r.Now) {
 		return
 	}
 	e.decisions.offer(a.req.Namespace, &DecisionRow{
 		ID: r.DecisionID, At: r.Now, Method: methodAcquire, Outcome: byte(r.Decision), Reason: string(r.Reason), Rule: r.Rule,
 		BlockedBy: r.BlockedBy, Delay: int64(r.Delay), Epoch: a.epoch, Run: a.req.RunID, Operation: a.req.OperationID,
-		Target: target, Detail: r.Detail,
+		Target: target, Detail: r.Detail, Would: would,
 	})
 }
 
@@ -292,6 +302,7 @@ func (r *DecisionRow) view() *DecisionView {
 		ID: r.ID, At: r.At, Reason: r.Reason, Rule: r.Rule, BlockedBy: r.BlockedBy, Delay: time.Duration(r.Delay),
 		Epoch: r.Epoch, Run: r.Run, Operation: r.Operation, Target: r.Target, Detail: r.Detail, Logged: true,
 	}
+	v.Would = withheldAnswer(r.Would)
 	switch r.Method {
 	case methodAcquire:
 		v.Method, v.Outcome = "Acquire", admit.Outcome(r.Outcome).String()

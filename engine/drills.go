@@ -129,6 +129,7 @@ func (e *Engine) EndDrill(ctx context.Context, ns string) error {
 		}
 		return err
 	}
+	e.observations.forget(ns)
 	for kind := range Kinds() {
 		if kind == statestore.KindClock {
 			continue

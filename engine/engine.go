@@ -27,6 +27,9 @@ type Config struct {
 	Logger *slog.Logger // nil: nothing is logged
 	// AllowDrills lets StartDrill make namespaces with a virtual clock.
 	AllowDrills bool
+	// Observe: nothing is refused anywhere but in drills, unless an operator's
+	// entry enforces it. What would have been refused is computed and counted.
+	Observe bool
 	// OnEvent is called after the commit with every event, in the order of
 	// each record. It must be quick and must not call the engine. May be nil.
 	OnEvent func(Event)
@@ -48,6 +51,8 @@ type Engine struct {
 	store       statestore.Store
 	log         *slog.Logger
 	allowDrills bool
+	observe     bool
+	builtIn     policy.Quotas // that hold even where nothing is refused
 	onEvent     func(Event)
 	observer    Observer
 	startedAt   instant // store time of New
@@ -58,20 +63,21 @@ type Engine struct {
 	quitOnce   sync.Once
 	loops      sync.WaitGroup
 
-	commits   *committer
-	permits   *permitIDs
-	policies  atomic.Pointer[policySet]
-	loading   chan struct{} // holds one token: one policy load at a time
-	tallies   *tallies
-	quotas    *quotas
-	paths     *paths
-	decisions *decisionLog
-	record    *recorder
-	replay    bool
-	draw      func() uint64
-	watchers  *watchers
-	storeTime atomic.Int64
-	commanded atomic.Uint64 // commands that were committed
+	commits      *committer
+	permits      *permitIDs
+	policies     atomic.Pointer[policySet]
+	loading      chan struct{} // holds one token: one policy load at a time
+	tallies      *tallies
+	quotas       *quotas
+	paths        *paths
+	decisions    *decisionLog
+	observations *observations
+	record       *recorder
+	replay       bool
+	draw         func() uint64
+	watchers     *watchers
+	storeTime    atomic.Int64
+	commanded    atomic.Uint64 // commands that were committed
 
 	// The two commands of the hot path are used again.
 	acquires sync.Pool
@@ -89,7 +95,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		store: c.Store, log: log, allowDrills: c.AllowDrills, onEvent: c.OnEvent, observer: c.Observer,
+		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
+		onEvent: c.OnEvent, observer: c.Observer,
 		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
@@ -97,8 +104,8 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.commits = newCommitter(e, c.Store.Lanes())
 	e.quotas = newQuotas(c.Store)
-	e.policies.Store(&policySet{file: policy.Default()})
-	e.decisions = newDecisionLog()
+	e.policies.Store(&policySet{file: policy.Default(), above: newAbove(c.Observe)})
+	e.decisions, e.observations = newDecisionLog(), newObservations()
 	e.record = newRecorder(e, c.NoRecording || c.Replay)
 	e.replay, e.draw = c.Replay, rand.Uint64
 	if c.Replay {
@@ -143,6 +150,9 @@ func (e *Engine) open(ctx context.Context) error {
 		}
 		if err := e.loadTallies(ctx, ns); err != nil {
 			return fmt.Errorf("engine: tallies: %w", err)
+		}
+		if err := e.loadObservations(ctx, ns, now); err != nil {
+			return fmt.Errorf("engine: observations: %w", err)
 		}
 	}
 	return nil
@@ -203,6 +213,9 @@ func (e *Engine) committed(batch []*command, entries []*statestore.Entry) {
 		e.commanded.Add(1)
 		if len(c.tallies) > 0 {
 			e.tallies.apply(c.tallies)
+		}
+		if len(c.seen) > 0 {
+			e.observations.apply(c.seen)
 		}
 		for _, event := range c.events {
 			e.publish(event)

@@ -57,7 +57,7 @@ func epochIn(mark *statestore.Entry) uint64 {
 
 // outdate ends a command's part in a batch without a decision.
 func (c *command) outdate() {
-	c.events, c.tallies = c.events[:0], c.tallies[:0]
+	c.events, c.tallies, c.seen = c.events[:0], c.tallies[:0], c.seen[:0]
 	c.again, c.err = false, errOutdated
 }
 
@@ -217,6 +217,7 @@ func (e *Engine) loadPolicies(ctx context.Context) error {
 	set := &policySet{
 		epoch: epoch.Epoch, applied: epoch.File, file: policy.Default(), changed: index.Changed,
 		own: map[string]*policy.Policy{}, docs: map[string]*Document{}, unread: map[string]unread{},
+		above: newAbove(e.observe),
 	}
 	for ns, at := range index.Changed {
 		if last, seen := old.changed[ns]; seen && last == at {
@@ -234,7 +235,10 @@ func (e *Engine) loadPolicies(ctx context.Context) error {
 // loadNamespace reads everything of one namespace that stands under the epoch.
 // Its counterpart for a namespace that has not changed is policySet.keep.
 func (e *Engine) loadNamespace(ctx context.Context, set, old *policySet, ns string) error {
-	return e.loadDocument(ctx, set, old, ns)
+	if err := e.loadDocument(ctx, set, old, ns); err != nil {
+		return err
+	}
+	return e.loadEnforcement(ctx, set, ns)
 }
 
 // loadDocument reads a namespace's policy. One that this replica cannot read,
@@ -284,6 +288,7 @@ func (e *Engine) forgetPolicy(ctx context.Context, ns string) error {
 	delete(next.own, ns)
 	delete(next.docs, ns)
 	delete(next.changed, ns)
+	next.above = old.above.without(ns)
 	e.policies.Store(&next)
 	return nil
 }

@@ -20,7 +20,7 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	keys := &a.levels[d.Level]
 	level := &w.Levels[d.Level]
 	p := a.permit(t, d, level, w.Op)
-	changes := d.Probe || d.PayFleet > 0 || level.Control.Changes(keys.config, t.now)
+	changes := d.Probe || d.PayFleet > 0 || (!d.Bare && level.Control.Changes(keys.config, t.now))
 	if changes && !t.putControl(keys, a.take(d, level, p, t.now), t.turned(keys)) {
 		return
 	}
@@ -28,8 +28,8 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 		return
 	}
 	op := a.admitted(t, d, w, q, p)
-	first := !op.Detail.At(d.Level).Deposited
-	op.Detail.At(d.Level).Deposited = true
+	first := !d.Bare && !op.Detail.At(d.Level).Deposited
+	op.Detail.At(d.Level).Deposited = first || op.Detail.At(d.Level).Deposited
 	if d.PayTask && a.task >= 0 {
 		t.put(a.task, w.Task.Take(keys.config.Name, t.now))
 	}
@@ -37,6 +37,9 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 		w.Runs[i] = run.Reserve(p.Reserved, p.Account, t.now)
 		t.put(a.runs+i, w.Runs[i])
 		t.durable = true
+	}
+	if old := record[operation.Operation](t, a.op); old != nil && old.Permit != nil && old.Permit.State == operation.PermitActive {
+		t.seeLoss(a.req.Namespace, old.Permit, 1)
 	}
 	t.put(a.op, op)
 	if d.Probe || p.Slot || op.Idempotency == operation.NonIdempotent {
@@ -88,7 +91,10 @@ func (a *acquire) permit(t *txn, d *admit.Decision, level *admit.Level, op *oper
 		Attempt: 1, Generation: level.Control.Breaker.Generation, GrantedAt: t.now, Expires: t.now.Add(lease), Lease: lease,
 		HoldUntil: t.now.Add(hold), Reserved: d.Reserve, Explicit: a.req.Estimate.Cost,
 		Input: a.req.Estimate.Input, MaxOutput: a.req.Estimate.MaxOutput, Source: uint8(d.Source), Probe: d.Probe,
-		Slot: !d.Probe && cfg.Limit.Concurrency > 0,
+		Slot: !d.Probe && !d.Bare && level.Control.FreeSlot(cfg),
+	}
+	if d.Would != nil {
+		p.Would = withholding(d.Would)
 	}
 	previous := uint64(0)
 	if op != nil {
@@ -118,6 +124,9 @@ func (a *acquire) admitted(t *txn, d *admit.Decision, w *admit.World, q *admit.Q
 	}
 	next := op
 	if w.Op != nil {
+		if op.Live(t.now) { // nothing may be refused, so there are two
+			op = op.Supersede()
+		}
 		next = op.Edit()
 	}
 	detail := next.Detail

@@ -9,6 +9,7 @@ import (
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/limit"
 	"github.com/resilienced/resilienced/rules/operation"
+	"github.com/resilienced/resilienced/rules/target"
 	"github.com/resilienced/resilienced/statestore"
 )
 
@@ -53,12 +54,14 @@ func (e *Engine) Heartbeat(ctx context.Context, ns, permitID string, fence uint6
 func (h *heartbeat) apply(t *txn) error {
 	h.result = HeartbeatResult{}
 	op := record[operation.Operation](t, h.op)
-	if op == nil || op.Permit == nil || op.Permit.Fence != h.claims.Fence || !op.Live(t.now) {
+	held := h.held(op, t.now)
+	if held == nil {
 		return ErrLeaseLost
 	}
-	p := *op.Permit
+	p := *held
 	expires := max(min(t.now.Add(p.Lease), p.HoldUntil), p.Expires)
-	cfg := t.cmd.policies.of(h.ns).Target(p.Target)
+	set := t.cmd.policies
+	cfg := set.of(h.ns).Target(p.Target)
 	runs := t.derivedRuns(h.runs, len(h.path), nil)
 	if expires != p.Expires {
 		own := t.heldLevel(cfg, &p)
@@ -76,16 +79,37 @@ func (h *heartbeat) apply(t *txn) error {
 				t.put(h.runs+i, runs[i])
 			}
 		}
-		next := *op
-		next.Permit = &p
-		t.put(h.op, &next)
+		t.put(h.op, op.Renew(&p))
 		t.durable = p.Slot || p.Probe || len(runs) > 0
 	}
 	h.result.Lease, h.result.Every = p.Expires.Until(t.now), p.Lease/heartbeats
-	if blocker, state := budget.Blocker(runs, t.now); blocker != nil {
+	if blocker, state := budget.Blocker(runs, t.now); blocker != nil && !spared(set.above.pass(h.ns) > t.now, cfg, state) {
 		h.result.Cancel, h.result.CancelReason = true, runReason(state)
 	}
 	return nil
+}
+
+// held is the permit if its lease still holds: the operation's newest, or one
+// that was superseded by it.
+func (h *heartbeat) held(op *operation.Operation, now instant) *operation.Permit {
+	switch {
+	case op == nil || op.Permit == nil:
+		return nil
+	case op.Permit.Fence == h.claims.Fence:
+		if op.Live(now) {
+			return op.Permit
+		}
+		return nil
+	}
+	if p := op.Lost(h.claims.Fence); p != nil && now < p.Expires {
+		return p
+	}
+	return nil
+}
+
+// spared: a call under way is not ended by what would not refuse another.
+func spared(pass bool, cfg *target.Config, state budget.State) bool {
+	return pass || cfg.Observed() || (cfg.DryBudget && state == budget.Exhausted)
 }
 
 // renewHold moves the end of the slot or probe that the permit holds; false if

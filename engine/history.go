@@ -139,6 +139,9 @@ func (t *txn) history(control statestore.Key, name string, made []transition) bo
 	}
 	t.put(h, head)
 	for _, m := range made {
+		if m.To == breaker.Open {
+			t.see(sighting{kind: sawOpening, namespace: control.Namespace, target: name, at: m.At})
+		}
 		t.emit(Event{
 			Kind: EventTransition, Namespace: control.Namespace, Name: control.Name, Target: name, At: m.At,
 			Transition: m, Reason: m.Cause.String(),

@@ -25,13 +25,15 @@ type policySet struct {
 	docs    map[string]*Document      // by namespace; "" is the file's
 	changed map[string]uint64         // by namespace, the epoch of what is loaded
 	unread  map[string]unread         // namespaces that keep an older policy
+	above   *above                    // what stands over them all
 }
 
 func (s *policySet) of(namespace string) *policy.Policy {
-	if p := s.own[namespace]; p != nil {
-		return p
+	p := s.own[namespace]
+	if p == nil {
+		p = s.file
 	}
-	return s.file
+	return s.above.of(namespace, p)
 }
 
 // epochOf is the epoch that a namespace's decisions go by: the one in force,
@@ -70,6 +72,7 @@ func (s *policySet) keep(old *policySet, ns string) {
 	if u, bad := old.unread[ns]; bad {
 		s.unread[ns] = u
 	}
+	s.above.put(ns, old.above.record(ns))
 }
 
 func policyKey(namespace string) statestore.Key {

@@ -42,6 +42,9 @@ func Kinds() map[statestore.Kind]func() statestore.Record {
 		statestore.KindDecision:   func() statestore.Record { return &DecisionRow{} },
 		statestore.KindTransition: func() statestore.Record { return &History{} },
 		statestore.KindCalls:      func() statestore.Record { return &CallChunk{} },
+
+		statestore.KindEnforcement: func() statestore.Record { return &Enforcement{} },
+		statestore.KindObservation: func() statestore.Record { return &Observation{} },
 	}
 }
 

@@ -56,11 +56,12 @@ func (r *release) apply(t *txn) error {
 	if op == nil || op.Permit == nil {
 		return nil
 	}
-	p := op.Permit
-	if (r.fence != 0 && p.Fence != r.fence) || (r.fence == 0 && p.RequestID != r.req.AcquireRequestID) || (r.onlyFresh && p.Taken) {
+	p := r.find(op, t.now)
+	if p == nil || (r.onlyFresh && p.Taken) {
 		return nil
 	}
-	if !op.Live(t.now) {
+	newest := p == op.Permit
+	if newest && !op.Live(t.now) {
 		r.result.Released = p.State == operation.PermitReleased // by an earlier request
 		return nil
 	}
@@ -78,12 +79,30 @@ func (r *release) apply(t *txn) error {
 	if t.missing {
 		return errNeed
 	}
+	if !newest {
+		t.seeLoss(r.req.Namespace, p, -1)
+	}
 	return releasePermit(t, &returned{
-		op: r.op, runs: root, depth: len(path), own: own, operation: op, permit: p, newest: true, name: r.operation,
+		op: r.op, runs: root, depth: len(path), own: own, operation: op, permit: p, newest: newest, name: r.operation,
 	}, func(target.Control) {
 		r.result.Released = true
 		r.result.Run = runView(t.derivedRuns(root, len(path), nil), t.now)
 	})
+}
+
+// find is the permit that is given back: the operation's newest, or one that it
+// superseded.
+func (r *release) find(op *operation.Operation, now instant) *operation.Permit {
+	switch p := op.Permit; {
+	case r.fence == 0 && p.RequestID != r.req.AcquireRequestID:
+		return nil
+	case r.fence == 0 || p.Fence == r.fence:
+		return p
+	}
+	if p := op.Lost(r.fence); p != nil && now < p.Expires {
+		return p
+	}
+	return nil
 }
 
 // heldLevel asks for the records of a permit's target, held if it keeps a slot

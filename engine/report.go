@@ -26,6 +26,7 @@ type report struct {
 	claims *claims
 	policy *policy.Policy
 	epoch  uint64
+	pass   instant // everything passes until then
 	path   []string
 	random uint64
 
@@ -36,6 +37,7 @@ type report struct {
 	// Filled by apply.
 	permit  *operation.Permit    // the one that is reported
 	newest  bool                 // it is the operation's newest
+	booked  bool                 // it was lost, and counted as such
 	settled *operation.Operation // before the report; nil if it changes nothing
 	result  *ReportResult
 
@@ -92,6 +94,7 @@ func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportReques
 	}
 	set := r.cmd.policies
 	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), e.draw()
+	r.pass = set.above.pass(req.Namespace)
 	if c.Run != "" {
 		r.path, err = e.path(ctx, req.Namespace, c.Run)
 	}
@@ -131,13 +134,18 @@ func (r *report) apply(t *txn) error {
 		r.gone(t)
 		return nil
 	}
-	op, _ = op.Derive(t.now)
+	stored := op.Permit
+	op, lost := op.Derive(t.now)
 	if !r.find(op, t.now) {
 		r.gone(t)
 		return nil
 	}
+	r.booked = !r.newest || stored.State == operation.PermitLost
 	if done, err := r.repeated(t, op); done || err != nil {
 		return err
+	}
+	if lost && !r.newest {
+		t.seeLoss(r.req.Namespace, op.Permit, 1)
 	}
 	verdict := r.classify(t)
 	if r.req.Signal.Outcome == classify.OutcomeReleased {
@@ -241,10 +249,11 @@ func (r *report) settle(t *txn, op *operation.Operation, v classify.Verdict) err
 		t.durable = true
 	}
 	r.result.Booked = true
+	r.sight(t, &v)
 	ballot := r.vote(t, op, &v)
 	next := r.counted(op, &v)
 	if !r.newest {
-		return r.late(t, next, ballot, &v)
+		return r.late(t, next, runs, ballot, &v)
 	}
 	f, ok := r.gather(t, next, runs, &ballot.control, &v)
 	if !ok {
@@ -286,7 +295,7 @@ func (r *report) counted(op *operation.Operation, v *classify.Verdict) *operatio
 	next.Detail.Found(r.claims.Fence)
 	switch v.Reason {
 	case classify.ReasonAuth, classify.ReasonForbidden, classify.ReasonQuotaExhausted:
-		if c := r.own.config.Credential; c != "" {
+		if c := r.own.config.Credential; c != "" && !slices.Contains(next.Detail.Suspect, c) {
 			next.Detail.Suspect = append(slices.Clip(next.Detail.Suspect), c)
 		}
 	default:
@@ -299,7 +308,7 @@ func (r *report) counted(op *operation.Operation, v *classify.Verdict) *operatio
 func (r *report) gather(t *txn, op *operation.Operation, runs []*budget.Run, own *target.Control, v *classify.Verdict) (*directive.Facts, bool) {
 	chain := r.chain(op)
 	w := &r.world
-	*w = admit.World{Now: t.now, Chain: chain, Runs: runs, Op: op}
+	*w = admit.World{Now: t.now, Pass: t.now < r.pass, Chain: chain, Runs: runs, Op: op}
 	keys := r.room.keys[:]
 	if len(chain.Levels) > 1 {
 		keys = make([]levelKeys, len(chain.Levels))
@@ -381,6 +390,5 @@ func (t *txn) wantLevel(cfg *target.Config) levelKeys {
 }
 
 // expired reports whether the permit's lease was over before its report came.
-func (r *report) expired(now rules.Instant) bool {
-	return r.permit.State == operation.PermitLost || now >= r.permit.Expires
-}
+// One that was only superseded still has its own.
+func (r *report) expired(now rules.Instant) bool { return now >= r.permit.Expires }

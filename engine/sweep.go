@@ -88,7 +88,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 func (e *Engine) simple(k statestore.Kind) bool {
 	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindTask ||
 		k == statestore.KindRepeat || k == statestore.KindRequest || k == statestore.KindDecision || k == statestore.KindFold ||
-		k == statestore.KindTransition
+		k == statestore.KindTransition || k == statestore.KindObservation
 }
 
 // bulk drops records whose time is over, and leaves those that need more.
@@ -216,6 +216,7 @@ func sweepOperation(t *txn, h int, op *operation.Operation) {
 		t.put(h, nil)
 	}
 	if lost {
+		t.seeLoss(ns, next.Permit, 1)
 		t.emit(Event{
 			Kind: EventLost, Namespace: ns, Name: name, Target: next.Permit.Target,
 			At: next.Permit.Expires, Reason: string(classify.ReasonLost), lost: next,

@@ -124,19 +124,28 @@ func (t *txn) count(handle int, op tallyOp) {
 func (e *Engine) flushLoop() {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	for {
+	for turn := 1; ; turn++ {
 		select {
 		case <-e.quit:
 			return
 		case <-tick.C:
-			e.flush(e.background)
+			e.flushTallies(e.background)
+			e.flushDecisions(e.background)
+			if turn%observationTurns == 0 {
+				e.flushObservations(e.background, false)
+			}
 		}
 	}
 }
 
+// observationTurns is how many turns of the flush loop go by between two
+// writes of observations, on which no decision depends.
+const observationTurns = 10
+
 func (e *Engine) flush(ctx context.Context) {
 	e.flushTallies(ctx)
 	e.flushDecisions(ctx)
+	e.flushObservations(ctx, true)
 }
 
 // flushBatch is how many tallies one transaction writes.

@@ -19,7 +19,11 @@ func (e *Engine) GetTarget(ctx context.Context, ns, name, credential string) (*T
 	if err != nil {
 		return nil, err
 	}
-	return e.target(ctx, ns, set.of(ns).Target(name), credential)
+	v, err := e.target(ctx, ns, set.of(ns).Target(name), credential)
+	if err == nil && v.Now < set.above.pass(ns) {
+		v.Observed = policy.Observes(&target.Config{DryBreaker: true, DryBudget: true, DryLimit: true, DryRetry: true})
+	}
+	return v, err
 }
 
 // target reads a target by the policy's numbers for it.
@@ -36,7 +40,7 @@ func (e *Engine) target(ctx context.Context, ns string, cfg *target.Config, cred
 	if err != nil {
 		return nil, err
 	}
-	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now}
+	v := &TargetView{Name: name, Kind: cfg.Kind, Config: cfg, Stored: stored.Breaker.Phase, Now: now, Observed: policy.Observes(cfg)}
 	var made []breaker.Transition
 	v.Control, made = stored.Derive(cfg, now)
 	v.Transitions = past.newest(made)

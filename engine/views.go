@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/admit"
 	"github.com/resilienced/resilienced/rules/breaker"
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/deadletter"
@@ -95,6 +96,7 @@ type TargetView struct {
 	FleetMilli  int64 // available retry tokens
 	Cooldown    limit.Cooldown
 	Transitions []breaker.Transition // newest first, at most 20
+	Observed    []string             // the groups of rules that are only computed
 	Now         rules.Instant
 }
 
@@ -184,6 +186,8 @@ type DecisionView struct {
 	Target    string
 	Detail    string // the numbers compared, in words
 	Logged    bool   // false: read from the id alone
+	// Would is what an observed rule would have answered; nil: the same.
+	Would *admit.Would
 }
 
 // DrillView is the clock of a drill namespace.

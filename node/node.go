@@ -58,6 +58,9 @@ type Config struct {
 	PolicyFile string
 	// AllowDrills admits drill namespaces.
 	AllowDrills bool
+	// Observe: rules are computed and counted, and refuse nothing but where an
+	// operator's entry enforces them. Drill namespaces are left out.
+	Observe bool
 	// NoReflection leaves out gRPC reflection.
 	NoReflection bool
 	// NoRecording keeps no calls for simulations.
@@ -137,8 +140,8 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	var err error
 	n.engine, err = engine.New(ctx, engine.Config{
-		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, OnEvent: n.event, Observer: n.metrics,
-		NoRecording: n.cfg.NoRecording,
+		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, NoRecording: n.cfg.NoRecording,
+		OnEvent: n.event, Observer: n.metrics,
 	})
 	if err != nil {
 		n.endTracing(ctx)

@@ -98,7 +98,8 @@ func (n *Node) announce(ctx context.Context, on Listeners) {
 	}
 	n.log.LogAttrs(ctx, slog.LevelInfo, "serving",
 		slog.String("address", n.addr.String()), slog.String("http", json), slog.String("store", n.where),
-		slog.Uint64("policy_epoch", n.engine.PolicyState().Epoch), slog.Bool("drills", n.cfg.AllowDrills))
+		slog.Uint64("policy_epoch", n.engine.PolicyState().Epoch), slog.Bool("drills", n.cfg.AllowDrills),
+		slog.Bool("observe", n.cfg.Observe))
 }
 
 // Addr is where the node listens for gRPC; nil before it does.

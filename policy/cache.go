@@ -82,6 +82,9 @@ func (p *Policy) resolve(name string) *resolved {
 	if r := p.cache.get(name); r != nil {
 		return r
 	}
+	if p.over != nil {
+		return p.cache.put(p.over.resolve(p.over.base.resolve(name)))
+	}
 	r := p.newResolved(strings.Clone(name), &p.unnamed, false)
 	if e := p.matching(name); e != nil {
 		r = p.newResolved(r.config.Name, &e.config, true)

@@ -24,6 +24,9 @@ type Setting struct {
 // classify its failures, in the order in which they are tried; then the levels
 // of chains that the target is.
 func (p *Policy) Explain(name string) []Setting {
+	if p.over != nil {
+		return p.over.explain(name, p.over.base.Explain(name))
+	}
 	e := p.entryOf(name)
 	c, sources := p.sources(e)
 	c.Name = name

@@ -186,11 +186,17 @@ func signalFields() []*strict.Field[target.Config] {
 
 func enforcementFields() []*strict.Field[target.Config] {
 	var fields []*strict.Field[target.Config]
-	for _, key := range []string{"breaker", "budget", "limit", "retry"} {
-		fields = append(fields, strict.Enum("enforcement."+key, enforcementWords(), enforcementValues(), dryFlags()[key]))
+	for _, key := range enforcementKeys() {
+		fields = append(fields, strict.Enum(enforcementPrefix+key, enforcementWords(), enforcementValues(), dryFlags()[key]))
 	}
 	return fields
 }
+
+// enforcementPrefix begins the path of each switch.
+const enforcementPrefix = "enforcement."
+
+// enforcementKeys are the groups of rules that are switched apart.
+func enforcementKeys() []string { return []string{"breaker", "budget", "limit", "retry"} }
 
 func enforcementWords() []string { return []string{"ENFORCE", "DRY_RUN"} }
 

@@ -58,6 +58,7 @@ type Policy struct {
 	literals map[string]*resolved
 	unnamed  target.Config // what a target has that no entry matches
 	cache    *cache
+	over     *overlay // nil: the policy as it is written
 
 	chains map[string]*fallback.Chain
 	runs   budget.Defaults

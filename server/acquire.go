@@ -118,15 +118,21 @@ func acquired(a *engine.AcquireResult) *pb.AcquireResponse {
 	if a.Run != nil {
 		resp.Run = runSummary(a.Run)
 	}
-	if w := a.Would; w != nil {
-		resp.Would = &pb.WouldDecision{Decision: wireOutcome(w.Outcome), Reason: wireReason(w.Reason), Rule: w.Rule}
-	}
+	resp.Would = wireWould(a.Would)
 	for _, skip := range a.Skipped {
 		resp.Skipped = append(resp.Skipped, &pb.SkippedLevel{
 			Target: skip.Target, Level: int32(skip.Level), Reason: wireReason(skip.Reason), Delay: wireDelay(skip.Delay),
 		})
 	}
 	return resp
+}
+
+// wireWould is what would have been answered; nil: the same.
+func wireWould(w *admit.Would) *pb.WouldDecision {
+	if w == nil {
+		return nil
+	}
+	return &pb.WouldDecision{Decision: wireOutcome(w.Outcome), Reason: wireReason(w.Reason), Rule: w.Rule}
 }
 
 // grantedAnswer lays the parts of a grant's answer side by side.

@@ -97,6 +97,7 @@ func wireDecision(v *engine.DecisionView) *pb.DecisionRecord {
 	d := &pb.DecisionRecord{
 		DecisionId: v.ID, At: wireTime(v.At), Rule: v.Rule, BlockedBy: v.BlockedBy, Delay: wireDelay(v.Delay),
 		PolicyEpoch: int64(v.Epoch), RunId: v.Run, OperationId: v.Operation, Target: v.Target,
+		Would: wireWould(v.Would),
 	}
 	switch v.Method {
 	case methodAcquire:
@@ -128,6 +129,9 @@ func sentence(v *engine.DecisionView) string {
 	}
 	if v.Delay > 0 {
 		b.WriteString("; the delay was " + v.Delay.String())
+	}
+	if w := v.Would; w != nil {
+		b.WriteString("; enforced, the answer would have been " + w.Outcome.String() + " because of " + string(w.Reason) + " by rule " + w.Rule)
 	}
 	return b.String() + "."
 }

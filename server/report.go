@@ -13,6 +13,7 @@ import (
 
 	"github.com/resilienced/resilienced/engine"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
+	"github.com/resilienced/resilienced/rules/admit"
 	"github.com/resilienced/resilienced/rules/breaker"
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/classify"
@@ -196,6 +197,9 @@ func reported(r *engine.ReportResult) *pb.ReportResponse {
 	resp.DeadLetterId, resp.EscalationId = a.Letter, a.Escalation
 	resp.DecisionId, resp.Terminal = r.DecisionID, a.Terminal
 	resp.RetryScope = wireScope(a, r.Kind)
+	if a.WouldAction != operation.ActionUnspecified {
+		resp.Would = &pb.WouldDirective{Action: wireAction(a.WouldAction), Reason: wireReason(admit.Reason(a.WouldReason))}
+	}
 	return resp
 }
 

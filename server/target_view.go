@@ -20,7 +20,7 @@ func wireTarget(v *engine.TargetView) *pb.Target {
 		ConsecutiveFailures: int32(b.Consecutive), ConsecutiveQuality: int32(b.Quality), AuthStreak: int32(b.Auth),
 		Cycles: int32(b.Cycles), Cooldown: wireDelay(b.LastCooldown), RetryTokensMilli: v.FleetMilli,
 		FleetCooldown: wireCooldown(v), Slots: &pb.TargetSlots{InUse: int32(len(v.Control.Slots))},
-		Window: &pb.TargetWindow{},
+		Window: &pb.TargetWindow{}, Observed: v.Observed,
 	}
 	if b.Phase == breaker.Open || b.Phase == breaker.HalfOpen {
 		t.Cause = wireCause(b.Cause)

@@ -34,6 +34,9 @@ const (
 	KindDecision   Kind = 70 // one row of the decision log
 	KindTransition Kind = 71 // one row of a target's transition history
 	KindCalls      Kind = 73 // engine.CallChunk: recorded calls
+
+	KindEnforcement Kind = 62 // what operators set over a namespace's policy
+	KindObservation Kind = 72 // the calls of a target in one interval
 )
 
 // Key names one record. The empty namespace is the server's own.

@@ -104,6 +104,29 @@ func TestRefusalsAreCounted(t *testing.T) {
 	})
 }
 
+// A repeat of an observed refusal is none, and neither is a call that would have
+// been granted on another level.
+func TestObservedRefusalsAreCountedOnce(t *testing.T) {
+	const text = `version: 1
+dry_run: true
+targets: [{match: a, preset: llm}, {match: b, preset: llm}]
+chains: {c: {levels: [{target: a, kind: PRIMARY}, {target: b, kind: CROSS_PROVIDER}]}}
+`
+	inWorld(t, text, func(t *testing.T, w *world) {
+		if _, err := w.engine.SetBreaker(t.Context(), &engine.SetBreakerRequest{Namespace: "n", Target: "a", Mode: breaker.ForcedOpen}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			w.acquire(engine.AcquireRequest{Target: "a", RequestID: "q", Hash: 1})
+			time.Sleep(time.Millisecond)
+		}
+		if r := w.acquire(engine.AcquireRequest{Chain: "c"}); r.Would == nil || r.Grant.Target != "a" {
+			t.Fatalf("%+v", r)
+		}
+		w.expect(map[string][]string{"resilienced_would_refuse_total": {`{reason="FORCED_OPEN",target="a"} 1`}})
+	})
+}
+
 // Retries that no directive promised are counted where they are decided.
 func TestUnpromisedRetries(t *testing.T) {
 	inWorld(t, testPolicy, func(t *testing.T, w *world) {

@@ -20,14 +20,14 @@ func (m *Metrics) Acquired(f *engine.AcquireFacts) {
 	}
 	t := m.target(f.Namespace, f.Target)
 	t.granted.Inc()
-	if f.Would != nil {
+	if f.Would.Refused() && !f.Repeat { // on another level it would have been granted
 		t.wouldRefuse(f.Would.Reason).Inc()
 	}
 	switch {
 	case f.Repeat:
 	case f.Attempt == 1:
 		t.operations.Inc()
-	case !f.Promised: // the promised ones were counted with their directive
+	case !f.Promised && !f.Would.Refused(): // the promised ones were counted with their directive
 		t.retryAllowed.Inc()
 	}
 }

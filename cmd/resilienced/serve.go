@@ -41,9 +41,14 @@ which is safe too.
 
 The policy file is applied when it changes; SIGHUP has it looked at at once. A
 file with a fault changes nothing: the policy before stays in force, and the log
-says what is wrong. Only at the start is such a file fatal (exit code 78).`,
+says what is wrong. Only at the start is such a file fatal (exit code 78).
+
+With --observe nothing is refused: every answer says what it would have been,
+and what that would have saved is counted by target. An operator then enforces
+target after target.`,
 		Example: `  resilienced serve
   resilienced serve --policy policy.yaml --data-dir /var/lib/resilienced
+  resilienced serve --observe
   resilienced serve --store memory --allow-drills
   RESILIENCED_LOG_FORMAT=json resilienced serve`,
 		Args: cobra.NoArgs,
@@ -61,6 +66,7 @@ says what is wrong. Only at the start is such a file fatal (exit code 78).`,
 	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
+	flags.BoolVar(&f.cfg.Observe, "observe", false, "compute and count everything, and refuse nothing but what an operator enforces")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
 	flags.StringVar(&f.cfg.OTLPEndpoint, "otlp-endpoint", "", "send traces to the OpenTelemetry collector at `URL`, such as http://127.0.0.1:4317; none by default")

@@ -67,7 +67,9 @@ type look struct {
 	delay   time.Duration
 	blocker string
 	would   string
+	first   string // why the level that was asked first was passed over
 	probe   bool
+	bare    bool // granted against the rules
 	est     int64
 }
 
@@ -98,7 +100,7 @@ func (w *world) ask(a *asking, level int) look {
 	t := w.targets[a.chain[level].Target]
 	l := look{level: level}
 	refuse := func(reason string, delay time.Duration, blocker string) bool {
-		if t.dry {
+		if w.dry(t) {
 			if l.would == "" {
 				l.would = reason
 			}
@@ -163,15 +165,6 @@ func (w *world) acquire(s *acquireStep) acquireAnswer {
 		return w.granted(o.last)
 	}
 	first := w.targets[chain[0].Target]
-	would := ""
-	if r, state := w.blocker(s.Run); r != nil { // step 2
-		if state != "EXHAUSTED" || !w.targets[chain[w.start(o, s, chain)].Target].dry {
-			a := denied("RUN_" + state)
-			a.Terminal, a.BlockedBy = true, r.id
-			return a
-		}
-		would = "RUN_EXHAUSTED"
-	}
 	maxAttempts, budget := first.maxAttempts, first.taskBudget
 	if o != nil && !o.tombstone {
 		maxAttempts, budget = o.maxAttempts, o.budget
@@ -180,32 +173,59 @@ func (w *world) acquire(s *acquireStep) acquireAnswer {
 		maxAttempts = min(maxAttempts, s.MaxAttempts)
 	}
 	start := w.start(o, s, chain)
-	if o != nil { // steps 3 and 4
-		a, refused := w.refusedOperation(o, s, chain, start, maxAttempts, budget, &would)
-		if refused {
-			a.Would = would
-			return a
-		}
-	}
 	n := s.Idem == "N" || s.Idem == "" && !first.idempotent
 	if o != nil {
 		n = o.nonIdempotent
 	}
 	ask := &asking{chain: chain, run: s.Run, nonIdempotent: n, explicit: s.Est}
-	grant, pressure, refusal := w.choose(ask, o, s, start, maxAttempts)
-	if refusal != nil {
-		refusal.Would = would
+	observed := w.targets[chain[start].Target].dry
+	w.enforced = observed
+	grant, pressure, refusal := w.rule(ask, o, s, start, maxAttempts, budget)
+	w.enforced = false
+	if observed && (refusal != nil || grant.level != start) {
+		grant, pressure = w.bare(ask, start, grant, pressure, refusal), false
+	} else if refusal != nil {
 		return *refusal
 	}
 	p := w.grant(s, ask, o, grant, maxAttempts, budget)
 	a := w.granted(p)
-	if a.Would = grant.would; would != "" {
-		a.Would = would
-	}
 	if pressure {
 		a.Reason = "COST_PRESSURE"
 	}
 	return a
+}
+
+// rule is steps 2 to 6.
+func (w *world) rule(a *asking, o *op, s *acquireStep, start, maxAttempts, budget int) (look, bool, *acquireAnswer) {
+	if r, state := w.blocker(s.Run); r != nil {
+		d := denied("RUN_" + state)
+		d.Terminal, d.BlockedBy = true, r.id
+		return look{}, false, &d
+	}
+	if o != nil {
+		if d, refused := w.refusedOperation(o, s, a.chain, start, maxAttempts, budget); refused {
+			return look{}, false, &d
+		}
+	}
+	return w.choose(a, o, s, start, maxAttempts)
+}
+
+// bare is a grant against the rules: it goes to the start, reserves money, and
+// takes nothing else that is counted.
+func (w *world) bare(a *asking, start int, elsewhere look, pressure bool, refusal *acquireAnswer) look {
+	l := look{level: start, bare: true}
+	switch {
+	case refusal != nil:
+		l.would = refusal.Reason
+	case pressure:
+		l.would = "COST_PRESSURE"
+	default:
+		l.would = elsewhere.first
+	}
+	if est := w.estimate(a, start); a.run != "" && est != nil {
+		l.est = *est
+	}
+	return l
 }
 
 // start is C4: the level that a FALLBACK named, else the pin, else 0.
@@ -220,7 +240,7 @@ func (w *world) start(o *op, s *acquireStep, chain []levelSpec) int {
 }
 
 // refusedOperation is steps 3 and 4.
-func (w *world) refusedOperation(o *op, s *acquireStep, chain []levelSpec, start, maxAttempts, budget int, would *string) (acquireAnswer, bool) {
+func (w *world) refusedOperation(o *op, s *acquireStep, chain []levelSpec, start, maxAttempts, budget int) (acquireAnswer, bool) {
 	t := w.targets[chain[start].Target]
 	terminal := map[string]string{"LOCKED": "OUTCOME_UNKNOWN", "FINAL": "OPERATION_FINAL"}[o.state]
 	if o.state == "SUCCEEDED" && o.nonIdempotent {
@@ -236,28 +256,20 @@ func (w *world) refusedOperation(o *op, s *acquireStep, chain []levelSpec, start
 		a.Delay = o.live.expires - w.now
 		return a, true
 	}
-	refuse := func(a acquireAnswer) bool {
-		if t.dry && *would == "" {
-			*would = a.Reason
-		}
-		return !t.dry
-	}
-	if a := denied("ATTEMPTS_EXHAUSTED"); o.tried[start] >= t.allowed(maxAttempts, start) && refuse(a) {
-		return a, true
+	if o.tried[start] >= t.allowed(maxAttempts, start) {
+		return denied("ATTEMPTS_EXHAUSTED"), true
 	}
 	if o.notBefore > w.now {
-		if a := (acquireAnswer{Decision: "WAIT", Reason: "BACKOFF", Delay: o.notBefore - w.now}); refuse(a) {
-			return a, true
-		}
+		return acquireAnswer{Decision: "WAIT", Reason: "BACKOFF", Delay: o.notBefore - w.now}, true
 	}
 	if o.attempts == 0 || o.promised {
 		return acquireAnswer{}, false
 	}
-	if a := denied("TASK_RETRY_BUDGET"); w.taskUsed(s.Run, s.Task, t.name, o) >= budget && refuse(a) {
-		return a, true
+	if w.taskUsed(s.Run, s.Task, t.name, o) >= budget {
+		return denied("TASK_RETRY_BUDGET"), true
 	}
-	if a := denied("FLEET_RETRY_BUDGET"); t.fleet(w.now) < o.price() && refuse(a) {
-		return a, true
+	if t.fleet(w.now) < o.price() {
+		return denied("FLEET_RETRY_BUDGET"), true
 	}
 	return acquireAnswer{}, false
 }

@@ -43,6 +43,7 @@ func (w *world) choose(a *asking, o *op, s *acquireStep, start, maxAttempts int)
 		}
 		l := w.ask(a, i)
 		if l.reason == "" {
+			l.first = first.reason
 			return l, false, nil
 		}
 		asked = append(asked, l)
@@ -158,20 +159,23 @@ func (w *world) grant(s *acquireStep, a *asking, o *op, l look, maxAttempts, bud
 	if o == nil || o.tombstone {
 		o = w.begun(s, a, o, maxAttempts, budget)
 	}
+	if o.live != nil {
+		o.supersede()
+	}
 	p := &permit{
 		number: len(w.permits) + 1, op: o, target: t, level: l.level, generation: t.generation, granted: w.now,
-		expires: w.now + t.lease, slot: !l.probe && t.slots > 0, probe: l.probe, est: l.est, explicit: s.Est,
+		expires: w.now + t.lease, slot: !l.probe && !l.bare && w.inUse(t) < t.slots, would: l.would, probe: l.probe, est: l.est, explicit: s.Est,
 		state: "ACTIVE", run: s.Run, request: s.Request, promised: o.promised,
 	}
 	if l.probe {
 		p.expires = w.now + min(t.lease, time.Minute)
 		t.probe = p
 	}
-	if o.attempts > 0 && !o.promised {
+	if o.attempts > 0 && !o.promised && !l.bare {
 		w.takeTask(o, t.name)
 		t.withdrawals = append(t.withdrawals, entry{w.now, o.price()})
 	}
-	if !o.deposited[l.level] {
+	if !o.deposited[l.level] && !l.bare {
 		o.deposited[l.level] = true
 		t.deposits = append(t.deposits, entry{w.now, t.ratio})
 	}
@@ -209,7 +213,7 @@ func (w *world) begun(s *acquireStep, a *asking, old *op, maxAttempts, budget in
 func (w *world) granted(p *permit) acquireAnswer {
 	return acquireAnswer{
 		Decision: "GRANTED", Target: p.target.name, Attempt: p.attempt, Level: p.level, Probe: p.probe,
-		Degraded: p.level > 0, Permit: p.number,
+		Degraded: p.level > 0, Permit: p.number, Would: p.would,
 	}
 }
 
@@ -264,18 +268,39 @@ func (w *world) happen() {
 func (w *world) lose(p *permit) {
 	p.state, p.assumed, p.calls = "LOST", p.est, 1
 	o := p.op
+	if p.superseded {
+		p.freeProbe(w.now)
+		return
+	}
 	o.live, o.promised, o.throttled = nil, false, false
-	o.lost = append(o.lost, p)
+	if o.lost = append(o.lost, p); len(o.lost) > 16 {
+		o.lost = o.lost[1:]
+	}
 	o.forgetAt = max(o.forgetAt, p.expires+day)
 	if o.nonIdempotent {
 		o.state = "LOCKED"
 		o.forgetAt = max(o.forgetAt, p.expires+31*day) // ADR 0009
 		w.raise(o.name, "ambiguous_outcome", p.target.name, "LOST")
 	}
+	p.freeProbe(w.now)
+}
+
+// freeProbe: a probe died.
+func (p *permit) freeProbe(now clock) {
 	if t := p.target; t.probe == p {
-		t.probe, t.halfOpenIdle = nil, w.now
+		t.probe, t.halfOpenIdle = nil, now
 		if t.abandoned++; t.abandoned >= 3 {
-			t.open("PROBE_ABANDONED", w.now)
+			t.open("PROBE_ABANDONED", now)
 		}
 	}
+}
+
+// supersede makes room for another permit of the operation beside a live one.
+func (o *op) supersede() {
+	o.live.superseded = true
+	if o.lost = append(o.lost, o.live); len(o.lost) > 16 {
+		o.lost = o.lost[1:]
+	}
+	o.forgetAt = max(o.forgetAt, o.live.expires+day)
+	o.promised, o.throttled = false, false
 }

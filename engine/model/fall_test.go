@@ -35,7 +35,7 @@ func (d *tree) fallback(least int) {
 // otherPool: a target that is out for transport leaves a cheaper model of the
 // same provider as the last resort.
 func (d *tree) otherPool(i int) bool {
-	return rank(d.chain[i].Kind) == cheaperKind && !d.t.passing() && d.t.cause != "AUTH" && d.t.cause != "QUALITY" && !d.leaves()
+	return rank(d.chain[i].Kind) == cheaperKind && !d.passing() && d.t.cause != "AUTH" && d.t.cause != "QUALITY" && !d.leaves()
 }
 
 // smallest is the smallest wait among the levels that are left and this one.
@@ -51,6 +51,9 @@ func (d *tree) smallest(least int) (time.Duration, bool) {
 		_, gate, _ := t.gate(d.o.nonIdempotent, d.w.now)
 		wait := max(gate, t.cooldown-d.w.now, 0)
 		forced := t.state == "FORCED_OPEN"
+		if d.w.dry(t) {
+			wait, forced = 0, false
+		}
 		if i == d.p.level {
 			if !forced {
 				take(max(wait, d.hold()))
@@ -75,7 +78,7 @@ func (d *tree) mayWait(wait time.Duration) bool {
 	case "ATTEMPTS_EXHAUSTED", "TASK_RETRY_BUDGET", "FLEET_RETRY_BUDGET":
 		return false
 	}
-	return d.p.level == 0 && !d.leaves() && (d.throttle() || !d.t.passing()) &&
+	return d.p.level == 0 && !d.leaves() && (d.throttle() || !d.passing()) &&
 		wait <= time.Minute && wait <= d.remaining() && d.attemptsLeft() && d.taskLeft() &&
-		d.t.fleet(d.w.now) >= 400 && d.w.fits(d.p.run, d.p.est) == nil
+		d.fleetLeft(400) && d.affordable()
 }

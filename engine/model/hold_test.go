@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resilienced/resilienced/engine"
@@ -30,7 +31,7 @@ func (w *world) heartbeat(number int) heartbeatAnswer {
 	}
 	p.expires = max(p.expires, min(w.now+lease, p.granted+hold))
 	blocked, _ := w.blocker(p.run)
-	return heartbeatAnswer{p.expires - w.now, blocked != nil}
+	return heartbeatAnswer{p.expires - w.now, blocked != nil && !p.target.dry}
 }
 
 // release gives a permit back as if it had never been granted.
@@ -40,7 +41,15 @@ func (w *world) release(number int) bool {
 		return false
 	}
 	o, t := p.op, p.target
-	p.state, o.live = "RELEASED", nil
+	p.state = "RELEASED"
+	if p.superseded {
+		o.lost = slices.DeleteFunc(o.lost, func(l *permit) bool { return l == p })
+		if t.probe == p {
+			t.probe, t.halfOpenIdle = nil, w.now
+		}
+		return true
+	}
+	o.live = nil
 	o.attempts--
 	o.tried[p.level]--
 	o.promised = p.promised

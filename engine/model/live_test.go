@@ -211,6 +211,9 @@ func (l *live) report(s *reportStep) (reportAnswer, error) {
 		Counted: r.Counted, Why: r.Answer.NotCounted, Opened: r.Answer.Opened, RetryDenied: r.Answer.RetryDenied,
 		Letter: r.Answer.Letter, Esc: r.Answer.Escalation, Terminal: r.Answer.Terminal,
 	}
+	if r.Answer.WouldAction != 0 {
+		a.Would = r.Answer.WouldAction.String()
+	}
 	if r.Next != nil {
 		a.Target, a.Level = r.Next.Target, r.Next.Level
 	}

@@ -60,6 +60,7 @@ const (
 	money
 	retries
 	answers
+	observed
 	themes
 )
 
@@ -92,6 +93,9 @@ func drawTarget(t *rapid.T, name string, theme int) targetSpec {
 		Ctx: maybe(t, "ctx", int64(1000), 2000), RetryNP: rapid.Bool().Draw(t, "retry_np"), QRetries: maybe(t, "quality_retries", 1, 2),
 		PerLevel: maybe(t, "retries_per_level", 1),
 		DryRun:   below(t, 16, "dry") == 15,
+	}
+	if theme == observed {
+		s.DryRun = below(t, 4, "dry") > 0
 	}
 	if theme == outages || theme == answers {
 		s.Kind, s.Price = pick(t, "preset", "llm", "fast"), nil

@@ -37,18 +37,47 @@ func (w *world) report(s *reportStep) reportAnswer {
 		o.suspects = append(o.suspects, t.cred)
 	}
 	if !newest {
-		if a.Action = "STOP"; v.class == "OK" {
-			a.Action = "CONTINUE"
-		}
-		return a
+		return w.late(p, v, a)
 	}
 	o.live = nil
 	o.throttled = v.class == "PRESSURE"
-	d := &tree{w: w, p: p, o: o, t: t, v: v, chain: o.chain}
-	d.decide()
-	w.carry(d, &a)
+	d := w.directive(p, v)
+	ruled := d
+	if t.dry {
+		w.enforced = true
+		ruled = w.directive(p, v)
+		w.enforced = false
+	}
+	w.carry(d, ruled, &a)
 	p.answer = a
 	return a
+}
+
+func (w *world) directive(p *permit, v verdict) *tree {
+	d := &tree{w: w, p: p, o: p.op, t: p.target, v: v, chain: p.op.chain}
+	d.decide()
+	return d
+}
+
+// late is the report of a permit beside which there is a newer one.
+func (w *world) late(p *permit, v verdict, a reportAnswer) reportAnswer {
+	switch d := w.directive(p, v); {
+	case v.class == "OK":
+		a.Action = "CONTINUE"
+	case p.target.dry && (d.action == "RETRY" || d.action == "FALLBACK"):
+		a.answer(d)
+		a.Would = "STOP"
+	default:
+		a.Action = "STOP"
+	}
+	return a
+}
+
+func (a *reportAnswer) answer(d *tree) {
+	a.Action, a.Delay, a.RetryDenied, a.Terminal = d.action, d.delay, d.denied, d.terminal
+	if d.next >= 0 {
+		a.Target, a.Level = d.chain[d.next].Target, d.next
+	}
 }
 
 func gone(v verdict) reportAnswer {
@@ -71,11 +100,12 @@ func (w *world) settle(p *permit, v verdict, cost *int64) {
 }
 
 // carry writes a directive down.
-func (w *world) carry(d *tree, a *reportAnswer) {
+func (w *world) carry(d, ruled *tree, a *reportAnswer) {
 	o, t := d.o, d.t
-	a.Action, a.Delay, a.RetryDenied, a.Terminal = d.action, d.delay, d.denied, d.terminal
-	if d.next >= 0 {
-		a.Target, a.Level = d.chain[d.next].Target, d.next
+	a.answer(d)
+	same := d.action == ruled.action && d.next == ruled.next
+	if !same || d.delay != ruled.delay || d.terminal != ruled.terminal {
+		a.Would = ruled.action
 	}
 	if d.esc != "" {
 		a.Esc = w.raise(o.name, d.esc, t.name, d.v.reason)
@@ -84,7 +114,7 @@ func (w *world) carry(d *tree, a *reportAnswer) {
 		a.Letter = "dl:" + o.name
 		w.letters[o.name] = &letter{policy: d.policy, reason: d.letterReason, expires: w.now + 30*day}
 	}
-	o.promised = d.action == "RETRY" || d.action == "FALLBACK"
+	o.promised = same && (d.action == "RETRY" || d.action == "FALLBACK")
 	o.state = d.state
 	switch {
 	case d.free: // R30
@@ -98,8 +128,10 @@ func (w *world) carry(d *tree, a *reportAnswer) {
 		if d.v.retryAfter > 0 {
 			o.backoffs[d.p.level] = 0
 		}
-		w.takeTask(o, t.name)
-		t.withdrawals = append(t.withdrawals, entry{w.now, d.cost})
+		if ruled.action == "RETRY" {
+			w.takeTask(o, t.name)
+			t.withdrawals = append(t.withdrawals, entry{w.now, min(d.cost, ruled.cost)})
+		}
 	case d.action == "FALLBACK":
 		o.start = d.next
 		o.backoffs[d.next] = 0

@@ -66,6 +66,8 @@ type permit struct {
 	request          string
 	answer           reportAnswer
 	promised         bool // a directive paid for it
+	would            string
+	superseded       bool // another was granted beside it, because nothing may be refused
 }
 
 // op is one operation.
@@ -125,7 +127,11 @@ type world struct {
 	letters     map[string]*letter
 	escalations map[string]*escalation
 	folds       map[string]*escalation
+	enforced    bool // ask what would be if nothing were in dry run
 }
+
+// dry: nothing is refused to a call of the target.
+func (w *world) dry(t *target) bool { return t.dry && !w.enforced }
 
 func newWorld(s *scenario) *world {
 	w := &world{

@@ -34,7 +34,7 @@ func (d *tree) decide() {
 	v := d.v
 	blocked, _ := d.w.blocker(d.p.run)
 	switch {
-	case blocked != nil && v.class != "OK": // T1
+	case blocked != nil && v.class != "OK" && !d.dry(): // T1
 		d.action, d.terminal = "STOP", true
 		if v.class != "ABORTED" {
 			d.keep("MANUAL", "RUN_BUDGET")
@@ -126,6 +126,9 @@ func (d *tree) throttle() bool {
 
 // hold is max(retry_after, cooldown remaining).
 func (d *tree) hold() time.Duration {
+	if d.dry() {
+		return max(d.v.retryAfter, 0)
+	}
 	return max(d.v.retryAfter, d.t.cooldown-d.w.now, 0)
 }
 
@@ -150,11 +153,11 @@ func (d *tree) wanted() {
 		d.qualityWanted()
 	case v.reason == "REFUSED" && !d.o.refused[d.p.level]:
 		d.again()
-	case v.reason == "TIMEOUT" && d.o.timeouts[d.p.level] >= 2:
+	case v.reason == "TIMEOUT" && d.o.timeouts[d.p.level] >= 2 && !d.dry():
 		d.fallback(crossKind)
-	case d.t.sustained(now):
+	case d.t.sustained(now) && !d.dry():
 		d.fallback(d.outage())
-	case d.t.pattern5xx(now) || !d.t.passing():
+	case (d.t.pattern5xx(now) || !d.t.passing()) && !d.dry():
 		d.fallback(crossKind)
 	default:
 		d.stay(max(d.backoff(), d.hold()))
@@ -208,13 +211,13 @@ func (d *tree) stay(delay time.Duration) {
 		d.denied = "ATTEMPTS_EXHAUSTED"
 	case !d.taskLeft():
 		d.denied = "TASK_RETRY_BUDGET"
-	case d.t.fleet(d.w.now) < cost:
+	case !d.fleetLeft(cost):
 		d.denied = "FLEET_RETRY_BUDGET"
 	case delay > d.remaining():
 		d.denied = "DEADLINE"
-	case !d.t.passing():
+	case !d.passing():
 		d.denied = "BREAKER_OPEN"
-	case d.w.fits(d.p.run, d.p.est) != nil:
+	case !d.affordable():
 		d.denied = "RUN_BUDGET"
 	}
 	if d.denied == "" && delay <= time.Minute {
@@ -229,12 +232,24 @@ func (d *tree) stay(delay time.Duration) {
 	d.fallback(crossKind)
 }
 
+// dry: what this service knows stops nobody. The caller's own bounds do.
+func (d *tree) dry() bool { return d.w.dry(d.t) }
+
+func (d *tree) passing() bool { return d.dry() || d.t.passing() }
+
+func (d *tree) fleetLeft(cost int) bool { return d.dry() || d.t.fleet(d.w.now) >= cost }
+
+func (d *tree) affordable() bool { return d.dry() || d.w.fits(d.p.run, d.p.est) == nil }
+
 func (d *tree) attemptsLeft() bool {
+	if d.dry() && (d.p.level > 0 || d.o.maxAttempts >= d.t.maxAttempts) {
+		return true
+	}
 	return d.o.tried[d.p.level] < d.t.allowed(d.o.maxAttempts, d.p.level)
 }
 
 func (d *tree) taskLeft() bool {
-	return d.w.taskUsed(d.o.run, d.o.task, d.t.name, d.o) < d.o.budget
+	return d.dry() || d.w.taskUsed(d.o.run, d.o.task, d.t.name, d.o) < d.o.budget
 }
 
 func (d *tree) remaining() time.Duration { return max(d.o.deadline-d.w.now, 0) }

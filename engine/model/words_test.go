@@ -40,10 +40,10 @@ type reportStep struct {
 }
 
 type reportAnswer struct {
-	Class, Reason, Action, Target, Why, RetryDenied, Letter, Esc string
-	Delay                                                        time.Duration
-	Level                                                        int
-	Counted, Opened, Terminal                                    bool
+	Class, Reason, Action, Target, Why, RetryDenied, Letter, Esc, Would string
+	Delay                                                               time.Duration
+	Level                                                               int
+	Counted, Opened, Terminal                                           bool
 }
 
 type breakerAnswer struct {

@@ -64,6 +64,7 @@ const (
 	Quota             Reason = "QUOTA"
 	Deadline          Reason = "DEADLINE"
 	LevelTried        Reason = "LEVEL_TRIED"
+	Pass              Reason = "PASS"
 	CredentialSuspect Reason = "CREDENTIAL_SUSPECT"
 )
 
@@ -105,7 +106,19 @@ type World struct {
 	Op        *operation.Operation
 	Task      *retry.Task
 	Identical int // failures of this fingerprint in the run
+	// Pass: an operator lets everything pass for now.
+	Pass bool
+	// Enforced: nothing passes by a dry run or a pass, to learn what would be
+	// answered without them.
+	Enforced bool
 }
+
+// Dry reports whether a rule that a policy enforces, or only computes as
+// configured says, is only computed here.
+func (w *World) Dry(configured bool) bool { return !w.Enforced && (w.Pass || configured) }
+
+// Observed reports whether nothing may be refused to a call of the level.
+func (w *World) Observed(level int) bool { return w.Dry(w.Levels[level].Config.Observed()) }
 
 // Decision is the answer with everything that a person may later ask.
 type Decision struct {
@@ -127,14 +140,22 @@ type Decision struct {
 	Source   budget.Source
 	PayTask  bool  // takes a retry of the task's budget
 	PayFleet int64 // milli-tokens from the fleet's budget
+	// Bare: the call would not have been granted here. It takes no slot and no
+	// token, so that what is computed of the others stays as if it were not made.
+	Bare bool
 }
 
-// Would is what a dry run withheld.
+// Would is what a dry run withheld: a refusal, or a grant on another level than
+// the one that was granted, because that one would have refused.
 type Would struct {
 	Outcome Outcome
 	Reason  Reason
 	Rule    string
 }
+
+// Refused reports that the call would not have been made at all. It may be
+// asked of nil.
+func (w *Would) Refused() bool { return w != nil && w.Outcome != Granted }
 
 // Skip is a level that was passed over.
 type Skip struct {

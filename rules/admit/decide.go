@@ -20,6 +20,13 @@ type arbiter struct {
 // Decide answers an Acquire. It changes nothing.
 func Decide(q *Query, w *World) Decision {
 	a := &arbiter{q: q, w: w}
+	if w.Observed(a.start()) {
+		return a.observe()
+	}
+	return a.decide()
+}
+
+func (a *arbiter) decide() Decision {
 	for _, check := range [...]func() (Decision, bool){a.checkRun, a.checkOperation, a.checkRepeats, a.checkAllowances} {
 		if d, refused := check(); refused {
 			return a.finish(d)
@@ -65,18 +72,20 @@ func actionFor(d *Decision) operation.Action {
 	}
 }
 
-// start is the level at which the operation begins: the one that a FALLBACK
+// Start is the level at which the operation begins: the one that a FALLBACK
 // named, else the pin, else 0 (C4).
-func (a *arbiter) start() int {
-	last := len(a.w.Levels) - 1
-	if op := a.w.Op; op != nil && op.Detail != nil && op.Detail.StartLevel > 0 {
+func (q *Query) Start(w *World) int {
+	last := len(w.Levels) - 1
+	if op := w.Op; op != nil && op.Detail != nil && op.Detail.StartLevel > 0 {
 		return min(op.Detail.StartLevel, last)
 	}
-	if a.q.Pin != nil {
-		return min(*a.q.Pin, last)
+	if q.Pin != nil {
+		return min(*q.Pin, last)
 	}
 	return 0
 }
+
+func (a *arbiter) start() int { return a.q.Start(a.w) }
 
 func (a *arbiter) checkRun() (Decision, bool) {
 	blocker, state := budget.Blocker(a.w.Runs, a.w.Now)
@@ -96,7 +105,7 @@ func (a *arbiter) checkRun() (Decision, bool) {
 		}
 		d.Reason, d.Rule = RunExhausted, "run.caps"
 		d.Detail = "spent and assumed have reached a cap of run " + blocker.ID
-		dry = a.w.Levels[a.start()].Config.DryBudget
+		dry = a.w.Dry(a.w.Levels[a.start()].Config.DryBudget)
 	}
 	return a.refuse(dry, d)
 }
@@ -131,7 +140,7 @@ func (a *arbiter) checkOperation() (Decision, bool) {
 		}
 	case operation.Open, operation.DeadLettered:
 	}
-	dry := a.w.Levels[a.start()].Config.DryRetry
+	dry := a.w.Dry(a.w.Levels[a.start()].Config.DryRetry)
 	if op.Live(a.w.Now) {
 		d.Reason, d.Rule, d.Terminal = InFlight, "operation.permit", false
 		d.Delay = op.Permit.Expires.Until(a.w.Now)
@@ -173,7 +182,7 @@ func (a *arbiter) checkRepeats() (Decision, bool) {
 	if limited <= 0 || a.w.Identical < limited || promised {
 		return Decision{}, false
 	}
-	return a.refuse(a.w.Levels[0].Config.DryRetry, Decision{
+	return a.refuse(a.w.Dry(a.w.Levels[0].Config.DryRetry), Decision{
 		Outcome: Denied, Reason: RepeatedFailure, Rule: "max_identical_failures", BlockedBy: a.w.Levels[0].Config.Name,
 		Terminal: true, Detail: "this call failed " + strconv.Itoa(a.w.Identical) + " times in this run; change it",
 	})
@@ -190,13 +199,13 @@ func (a *arbiter) checkAllowances() (Decision, bool) {
 	if used := TaskUsed(a.w, cfg.Name); used >= a.q.TaskBudget {
 		d.Reason, d.Rule = TaskRetryBudget, "task_retry_budget"
 		d.Detail = strconv.Itoa(used) + " of " + strconv.Itoa(a.q.TaskBudget) + " retries of the task are used"
-		return a.refuse(cfg.DryRetry, d)
+		return a.refuse(a.w.Dry(cfg.DryRetry), d)
 	}
 	cost := RetryCost(a.w.Op)
 	if left := Available(a.w, level); left < cost {
 		d.Reason, d.Rule = FleetRetryBudget, "fleet_retry_ratio"
 		d.Detail = strconv.FormatInt(left, 10) + " milli-tokens are left, a retry takes " + strconv.FormatInt(cost, 10)
-		return a.refuse(cfg.DryRetry, d)
+		return a.refuse(a.w.Dry(cfg.DryRetry), d)
 	}
 	return Decision{}, false
 }

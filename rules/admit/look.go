@@ -60,7 +60,7 @@ func askBreaker(q *Query, w *World, level *Level, _ int, l *Look) {
 		return
 	}
 	if r := gateReason(gate); r != None {
-		l.block(level.Config.DryBreaker, level, r, breakerRule(&level.Control.Breaker), delay, "")
+		l.block(w.Dry(level.Config.DryBreaker), level, r, breakerRule(&level.Control.Breaker), delay, "")
 	}
 }
 
@@ -74,14 +74,14 @@ func breakerRule(s *breaker.State) string {
 
 func askCooldown(q *Query, w *World, level *Level, _ int, l *Look) {
 	if remaining := level.Cooldown.Remaining(w.Now); remaining > 0 {
-		l.block(level.Config.DryLimit, level, Cooldown, "cooldown."+level.Cooldown.Cause, remaining, "")
+		l.block(w.Dry(level.Config.DryLimit), level, Cooldown, "cooldown."+level.Cooldown.Cause, remaining, "")
 		return
 	}
 	if q.Reporter == 0 {
 		return
 	}
 	if held := level.Control.HeldFor(q.Reporter, w.Now); held > 0 {
-		l.block(level.Config.DryBreaker, level, ReporterHeld, "reporter_guard", held,
+		l.block(w.Dry(level.Config.DryBreaker), level, ReporterHeld, "reporter_guard", held,
 			"only this reporter saw the failures, and they may be its own")
 	}
 }
@@ -106,7 +106,7 @@ func askRoom(_ *Query, w *World, level *Level, _ int, l *Look) {
 		reason, rule = RateLimit, "limit.rate"
 	default:
 	}
-	l.block(level.Config.DryLimit, level, reason, rule, delay, "")
+	l.block(w.Dry(level.Config.DryLimit), level, reason, rule, delay, "")
 }
 
 // question is the estimate of one level.
@@ -133,11 +133,11 @@ func askBudget(q *Query, w *World, level *Level, i int, l *Look) {
 		return
 	}
 	if run := currencyMismatch(w.Runs, level.Config.Price); run != "" {
-		l.block(level.Config.DryBudget, level, CurrencyMismatch, "run.currency", 0, "the price is in another currency than run "+run)
+		l.block(w.Dry(level.Config.DryBudget), level, CurrencyMismatch, "run.currency", 0, "the price is in another currency than run "+run)
 	}
 	cost, source, known := q.question(w, i).Cost()
 	if !known {
-		l.block(level.Config.DryBudget, level, PriceUnknown, "unknown_price", 0,
+		l.block(w.Dry(level.Config.DryBudget), level, PriceUnknown, "unknown_price", 0,
 			"a run with a cost cap needs a price, an explicit estimate, or unknown_price in the policy")
 	}
 	if l.Reason != None {
@@ -150,9 +150,9 @@ func askBudget(q *Query, w *World, level *Level, i int, l *Look) {
 		if dimension == budget.DimensionNone {
 			continue
 		}
-		l.block(level.Config.DryBudget, level, RunBudget, "run.caps."+string(dimension), 0,
+		l.block(w.Dry(level.Config.DryBudget), level, RunBudget, "run.caps."+string(dimension), 0,
 			strconv.FormatInt(left, 10)+" "+string(dimension)+" are left, the call needs "+strconv.FormatInt(l.Reserve.In(dimension), 10))
-		if !level.Config.DryBudget {
+		if l.Reason != None {
 			l.BlockedBy = run.ID
 		}
 		return

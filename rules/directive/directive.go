@@ -50,6 +50,19 @@ type Directive struct {
 	Uncounted    bool            // the attempt does not count (R30)
 	QualityRetry bool            // a quality retry was given
 	Rule         string          // the branch of the tree
+	// Because is what this service knows besides the signal that led here: the
+	// run's end, the breaker, the fleet's cooldown. None: the signal alone.
+	Because admit.Reason
+	// Unpaid: the next attempt is not paid for by a promise, because enforced
+	// rules would not have made one.
+	Unpaid bool
+	Would  *Would // nil: enforced rules lead to the same
+}
+
+// Would is what enforced rules would have led to.
+type Would struct {
+	Action operation.Action
+	Reason admit.Reason
 }
 
 // Letter is the dead letter to make.
@@ -71,14 +84,24 @@ type tree struct {
 	d Directive
 }
 
-// Decide walks the tree; the first branch that matches decides.
+// Decide walks the tree; the first branch that matches decides. Rules that are
+// only computed at the permit's level are left out of it, and what they would
+// have led to stands in Would.
 func Decide(f *Facts) Directive {
+	if f.observed() {
+		return observe(f)
+	}
+	return walk(f)
+}
+
+func walk(f *Facts) Directive {
 	t := &tree{Facts: f, d: Directive{Next: -1}}
 	v := &f.Verdict
 	switch {
 	case t.runOver():
 		t.d.Rule = "T1"
 		t.d.Action, t.d.Terminal = operation.Stop, true
+		t.d.Because = t.endOfRun()
 		if v.Class != classify.Aborted {
 			t.letter(deadletter.Manual, classify.ReasonRunBudget)
 		}
@@ -124,8 +147,23 @@ func (t *tree) runOver() bool {
 	if t.Verdict.Class == classify.OK {
 		return false
 	}
-	blocker, _ := budget.Blocker(t.World.Runs, t.World.Now)
-	return blocker != nil
+	return t.endOfRun() != admit.None
+}
+
+// endOfRun says why the run grants nothing any more.
+func (t *tree) endOfRun() admit.Reason {
+	blocker, state := budget.Blocker(t.World.Runs, t.World.Now)
+	switch {
+	case blocker == nil || t.World.Observed(t.Level):
+		return admit.None
+	case state == budget.Stopped:
+		return admit.RunStopped
+	case state == budget.Completed:
+		return admit.RunCompleted
+	case t.World.Dry(t.config().DryBudget):
+		return admit.None
+	}
+	return admit.RunExhausted
 }
 
 // unsafe is the guard of T5: an operation that may not be made twice, and that
@@ -311,9 +349,13 @@ func (t *tree) letter(policy deadletter.ReplayPolicy, reason classify.Reason) {
 
 // hold is the wait that the target, or the fleet's cooldown of it, asks for.
 func (t *tree) hold() time.Duration {
-	hold := t.World.Levels[t.Level].Cooldown.Remaining(t.World.Now)
+	return max(t.cooldown(), t.asked())
+}
+
+// asked is the wait that the answer to this call asked for.
+func (t *tree) asked() time.Duration {
 	if t.Verdict.HasRetryAfter {
-		hold = max(hold, t.Verdict.RetryAfter)
+		return t.Verdict.RetryAfter
 	}
-	return hold
+	return 0
 }

@@ -75,7 +75,7 @@ func (t *tree) lastResort(k fallback.Kind, suspects []string) int {
 // is wrong with the target leaves it any use.
 func (t *tree) cheaperHelps(i int) bool {
 	state := &t.World.Levels[t.Level].Control.Breaker
-	return t.World.Levels[i].Kind == fallback.SameProviderCheaper && !state.Passing() && state.Cause != breaker.CauseAuth &&
+	return t.World.Levels[i].Kind == fallback.SameProviderCheaper && !t.passing() && state.Cause != breaker.CauseAuth &&
 		state.Cause != breaker.CauseQuality && !leavesProvider(t.Verdict.Reason)
 }
 
@@ -121,11 +121,17 @@ func (t *tree) smallestWait(k fallback.Kind, suspects []string) (time.Duration, 
 // waitOf is the longer of a level's breaker and cooldown.
 func (t *tree) waitOf(i int) (time.Duration, bool) {
 	l := &t.World.Levels[i]
-	gate, wait := l.Control.Breaker.Check(l.Config.Breaker, t.World.Now, t.Query.Idempotent)
-	if gate == breaker.GateForcedOpen && wait == 0 {
-		return 0, false
+	wait := time.Duration(0)
+	if !t.World.Dry(l.Config.DryBreaker) {
+		var gate breaker.Gate
+		gate, wait = l.Control.Breaker.Check(l.Config.Breaker, t.World.Now, t.Query.Idempotent)
+		if gate == breaker.GateForcedOpen && wait == 0 {
+			return 0, false
+		}
 	}
-	wait = max(wait, l.Cooldown.Remaining(t.World.Now))
+	if !t.World.Dry(l.Config.DryLimit) {
+		wait = max(wait, l.Cooldown.Remaining(t.World.Now))
+	}
 	if i == t.Level {
 		wait = max(wait, t.hold())
 		return wait, true
@@ -140,17 +146,16 @@ func (t *tree) waitOf(i int) (time.Duration, bool) {
 // mayWait is the guard of the one retry that is promised without a level to
 // go to (C22).
 func (t *tree) mayWait(wait time.Duration) bool {
-	c := t.World.Levels[t.Level].Config.Retry
-	state := &t.World.Levels[t.Level].Control.Breaker
+	c := t.config().Retry
 	switch t.d.RetryDenied {
 	case admit.AttemptsExhausted, admit.TaskRetryBudget, admit.FleetRetryBudget:
 		return false
 	default:
 	}
 	return t.Level == 0 && !leavesProvider(t.Verdict.Reason) && !t.Verdict.NoRetry &&
-		(rateLimit(t.Verdict.Reason) || !state.Passing()) &&
+		(rateLimit(t.Verdict.Reason) || !t.passing()) &&
 		wait <= c.MaxInlineWait && (t.Query.Deadline <= 0 || wait <= t.Query.Deadline) &&
-		t.attemptsLeft() && t.taskLeft() && admit.Available(t.World, t.Level) >= retry.CostThrottle && t.affordable()
+		t.attemptsLeft() && t.taskLeft() && t.fleetLeft(retry.CostThrottle) && t.affordable()
 }
 
 // exhausted: no level is left.

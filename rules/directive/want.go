@@ -23,8 +23,7 @@ const emptyRetries = 1
 func (t *tree) want() {
 	t.d.Rule = "T8"
 	v := &t.Verdict
-	level := &t.World.Levels[t.Level]
-	state := &level.Control.Breaker
+	config := t.config()
 	switch {
 	case leavesProvider(v.Reason):
 		if v.Reason == classify.ReasonAuth || v.Reason == classify.ReasonForbidden {
@@ -32,9 +31,12 @@ func (t *tree) want() {
 		}
 		t.fallBack(fallback.CrossProvider)
 	case v.Reason == classify.ReasonRateLimited:
-		if hold := t.hold(); hold < level.Config.Retry.StayLimit {
+		if hold := t.hold(); hold < config.Retry.StayLimit {
 			t.stay(max(t.backoff(), hold))
 		} else {
+			if t.asked() < config.Retry.StayLimit {
+				t.d.Because = admit.Cooldown
+			}
 			t.fallBack(fallback.SameProviderCheaper)
 		}
 	case v.Reason == classify.ReasonRateLimitedHard:
@@ -45,11 +47,14 @@ func (t *tree) want() {
 		t.transparent()
 	case v.Class == classify.Persistent:
 		t.fallBack(fallback.CrossProvider)
-	case v.Reason == classify.ReasonTimeout && t.counters().Timeouts >= manyTimeouts:
+	case v.Reason == classify.ReasonTimeout && t.tired():
+		t.d.Because = admit.AttemptsExhausted
 		t.fallBack(fallback.CrossProvider)
-	case state.SustainedOutage(level.Config.Breaker, t.World.Now):
+	case t.sustained():
+		t.d.Because = admit.BreakerOpen
 		t.fallBack(t.outageKind())
-	case state.Pattern5xx(t.World.Now) || !state.Passing():
+	case t.failing():
+		t.d.Because = admit.BreakerOpen
 		t.fallBack(fallback.CrossProvider)
 	default:
 		t.stay(max(t.backoff(), t.hold()))
@@ -154,17 +159,16 @@ func rateLimit(r classify.Reason) bool {
 
 // denied names the first condition of a retry that is not met (C8).
 func (t *tree) denied(delay time.Duration, cost int64) admit.Reason {
-	level := &t.World.Levels[t.Level]
 	switch {
 	case !t.attemptsLeft():
 		return admit.AttemptsExhausted
 	case !t.taskLeft():
 		return admit.TaskRetryBudget
-	case admit.Available(t.World, t.Level) < cost:
+	case !t.fleetLeft(cost):
 		return admit.FleetRetryBudget
 	case t.Query.Deadline > 0 && delay > t.Query.Deadline:
 		return admit.Deadline
-	case !level.Control.Breaker.Passing():
+	case !t.passing():
 		return admit.BreakerOpen
 	case !t.affordable():
 		return admit.RunBudget
@@ -172,17 +176,11 @@ func (t *tree) denied(delay time.Duration, cost int64) admit.Reason {
 	return admit.None
 }
 
-func (t *tree) attemptsLeft() bool {
-	c := t.World.Levels[t.Level].Config.Retry
-	return t.counters().Attempts < admit.Allowed(t.Query.MaxAttempts, c, t.Level)
-}
-
-func (t *tree) taskLeft() bool {
-	return admit.TaskUsed(t.World, t.World.Levels[t.Level].Config.Name) < t.Query.TaskBudget
-}
-
 // affordable: another call like this one fits into every run of the path.
 func (t *tree) affordable() bool {
+	if t.World.Dry(t.config().DryBudget) {
+		return true
+	}
 	for _, r := range t.World.Runs {
 		if dimension, _ := r.Fits(t.Reserved); dimension != "" {
 			return false

@@ -49,6 +49,25 @@ func (o *Operation) Live(now rules.Instant) bool {
 	return o.Permit != nil && o.Permit.State == PermitActive && now < o.Permit.Expires
 }
 
+// Renew returns the operation with a longer lease of one of its permits: the
+// newest, or one that was superseded.
+func (o *Operation) Renew(p *Permit) *Operation {
+	next := *o
+	if o.Permit != nil && o.Permit.Fence == p.Fence {
+		next.Permit = p
+		return &next
+	}
+	detail := o.detail()
+	detail.Lost = slices.Clone(detail.Lost)
+	for i, lost := range detail.Lost {
+		if lost.Fence == p.Fence {
+			detail.Lost[i] = p
+		}
+	}
+	next.Detail = &detail
+	return &next
+}
+
 // DueAt is when a permit's lease ends, or when the record may go.
 func (o *Operation) DueAt() rules.Instant {
 	if o.Permit != nil && o.Permit.State == PermitActive {
@@ -64,6 +83,20 @@ func (o *Operation) Derive(now rules.Instant) (*Operation, bool) {
 	if o.Permit == nil || o.Permit.State != PermitActive || now < o.Permit.Expires {
 		return o, false
 	}
+	next := o.lose()
+	if o.Idempotency == NonIdempotent {
+		next.State = Locked
+		next.Expires = max(o.Expires, next.Permit.Expires.Add(LockedRetention))
+	}
+	return next, true
+}
+
+// Supersede returns the operation with its live permit treated as lost, so
+// that another may be granted beside it where nothing is refused. Its report
+// still settles it and votes until the end of its lease.
+func (o *Operation) Supersede() *Operation { return o.lose() }
+
+func (o *Operation) lose() *Operation {
 	next := *o
 	lost := *o.Permit
 	lost.State = PermitLost
@@ -76,11 +109,7 @@ func (o *Operation) Derive(now rules.Instant) (*Operation, bool) {
 		detail.Lost = detail.Lost[len(detail.Lost)-maxLost:]
 	}
 	next.Detail = &detail
-	if o.Idempotency == NonIdempotent {
-		next.State = Locked
-		next.Expires = max(o.Expires, lost.Expires.Add(LockedRetention))
-	}
-	return &next, true
+	return &next
 }
 
 // detail returns a copy of the detail to change.

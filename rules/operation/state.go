@@ -84,6 +84,15 @@ type Permit struct {
 	Paid       bool           `json:"pd,omitempty"` // a promise of a directive was used up
 	Taken      bool           `json:"tk,omitempty"` // a repeat of the Acquire was given it again
 	Account    rules.Instant  `json:"ac,omitempty"` // when the runs book the reservation as assumed
+	// Would is what an observed rule would have answered. Nil: the same.
+	Would *Withheld `json:"wo,omitempty"`
+}
+
+// Withheld is an answer that was not given because a rule is only observed.
+type Withheld struct {
+	Outcome uint8  `json:"o"` // admit.Outcome
+	Reason  string `json:"r,omitempty"`
+	Rule    string `json:"ru,omitempty"`
 }
 
 // Level counts what an operation did on one level of its chain.
@@ -115,6 +124,10 @@ type Answer struct {
 	Terminal    bool               `json:"te,omitempty"`
 	Opened      bool               `json:"op,omitempty"`
 	RestartCall bool               `json:"rc,omitempty"`
+	// What the directive would have been if observed rules were enforced.
+	// ActionUnspecified: the same.
+	WouldAction Action `json:"wa,omitempty"`
+	WouldReason string `json:"wr,omitempty"` // admit.Reason
 }
 
 // Operation is one logical call: its attempts, and at most one live permit.

@@ -59,3 +59,8 @@ type Config struct {
 	// jitter, margins, ramps, and the rounding of lease ends.
 	Exact bool
 }
+
+// Observed reports that every rule of the target is computed and none
+// enforced. Then nothing is refused there, also not by what is no rule of the
+// target: the state of a run or of an operation.
+func (c *Config) Observed() bool { return c.DryBreaker && c.DryBudget && c.DryLimit && c.DryRetry }

@@ -175,9 +175,14 @@ func (c Control) Changes(cfg *Config, now rules.Instant) bool {
 	return ramping || cfg.Limit.Concurrency > 0 || cfg.Limit.Rate > 0
 }
 
-// Grant returns the record after a call that Room admitted.
+// FreeSlot reports whether a call takes one of the target's slots. A call that
+// only an observed rule let pass takes none when all are held.
+func (c Control) FreeSlot(cfg *Config) bool { return len(c.Slots) < cfg.Limit.Concurrency }
+
+// Grant returns the record after a call that Room admitted, or that passed it
+// because the limits are observed.
 func (c Control) Grant(cfg *Config, h limit.Holder, now rules.Instant) Control {
-	if cfg.Limit.Concurrency > 0 {
+	if c.FreeSlot(cfg) {
 		c.Slots = limit.With(c.Slots, h)
 	}
 	if elapsed, ramping := c.ramp(cfg, now); ramping {

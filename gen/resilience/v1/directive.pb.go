@@ -524,7 +524,7 @@ func (x *SkippedLevel) GetDelay() *durationpb.Duration {
 // WouldDecision is what the answer would have been if a rule in dry run were enforced.
 type WouldDecision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// WAIT or DENIED.
+	// WAIT or DENIED. GRANTED: another level of the chain would have served the call.
 	Decision Decision `protobuf:"varint,1,opt,name=decision,proto3,enum=resilience.v1.Decision" json:"decision,omitempty"`
 	// Why.
 	Reason DecisionReason `protobuf:"varint,2,opt,name=reason,proto3,enum=resilience.v1.DecisionReason" json:"reason,omitempty"`
