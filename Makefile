@@ -7,7 +7,7 @@ BUF := go tool -modfile=tools/go.mod buf
 GOLANGCI := go tool -modfile=tools/golangci-lint/go.mod golangci-lint
 VULNCHECK := go tool -modfile=tools/go.mod govulncheck
 # The packages that start goroutines, as far as they are there.
-CONCURRENT = $(strip $(foreach d,statestore engine server notify telemetry node clients/go,$(if $(wildcard $(d)),./$(d)/...)))
+CONCURRENT = $(strip $(foreach d,statestore engine server notify telemetry node simulate clients/go,$(if $(wildcard $(d)),./$(d)/...)))
 FUZZTIME ?= 5s
 
 .PHONY: help

@@ -72,13 +72,17 @@ var layers = []layer{
 		folder: "server", may: []string{"engine", "policy", "statestore!", "rules", "telemetry", "gen"},
 		noStd: []string{"database/sql"}, noReach: drivers,
 	},
+	{
+		folder: "simulate", may: []string{"engine", "policy", "statestore!", "statestore/memory", "rules"},
+		noStd: []string{"database/sql"}, noReach: append(wire, drivers...),
+	},
 	{folder: "clients/go", may: []string{"gen"}, external: grpcAndPB},
 	{folder: "node", may: []string{"server", "notify", "telemetry", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "drill", may: []string{"node", "gen", "clients/go"}},
 	{folder: "bench", may: []string{
 		"node", "server", "telemetry", "engine", "policy", "statestore", "rules", "gen", "clients/go",
 	}},
-	{folder: "cmd", may: []string{"node", "bench", "drill", "server", "engine", "policy", "rules", "gen", "clients/go"}},
+	{folder: "cmd", may: []string{"node", "bench", "drill", "simulate", "server", "engine", "policy", "rules", "gen", "clients/go"}},
 	{folder: "test", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "internal", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen", "clients/go"}},
 }

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/resilienced/resilienced/policy"
@@ -34,6 +33,7 @@ type acquire struct {
 
 	result  *AcquireResult
 	granted *operation.Operation // nil unless granted
+	lost    *operation.Operation // as it was found, with a lease that had just ended
 	cmd     command
 	world   admit.World
 	query   admit.Query
@@ -65,7 +65,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	}
 	a := e.acquires.Get().(*acquire) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endAcquire(a)
-	a.req, a.random, a.result = req, rand.Uint64(), &AcquireResult{}
+	a.req, a.random, a.result = req, e.draw(), &AcquireResult{}
 	for again := true; again; {
 		a.cmd.begin(ctx, e, req.Namespace, false, a)
 		err := e.prepareAcquire(ctx, a)
@@ -78,6 +78,9 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 		}
 	}
 	a.complete(e)
+	if a.lost != nil && a.granted != nil { // the grant has stored that it is lost
+		e.record.lost(req.Namespace, req.OperationID, a.lost)
+	}
 	e.observeAcquire(a)
 	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
 		e.abandon(req.Namespace, a.result.Grant.PermitID) //nolint:contextcheck // the caller's is over
@@ -174,7 +177,7 @@ func planLevel(c *command, ns string, cfg *target.Config, credential string) lev
 }
 
 func (a *acquire) apply(t *txn) error {
-	*a.result, a.granted = AcquireResult{Now: t.now}, nil
+	*a.result, a.granted, a.lost = AcquireResult{Now: t.now}, nil, nil
 	op, repeated, err := a.operation(t)
 	if err != nil || repeated {
 		return err
@@ -216,7 +219,10 @@ func (a *acquire) operation(t *txn) (*operation.Operation, bool, error) {
 			return op, true, nil
 		}
 	}
-	op, _ = op.Derive(t.now)
+	op, lost := op.Derive(t.now)
+	if lost {
+		a.lost = op
+	}
 	return op, false, nil
 }
 

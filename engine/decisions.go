@@ -151,6 +151,9 @@ func (l *decisionLog) sample(k sampleKey, now instant) bool {
 
 // logAcquire logs a refusal, one a second of each kind.
 func (e *Engine) logAcquire(a *acquire) {
+	if e.replay {
+		return
+	}
 	r := a.result
 	if r.Decision == admit.Granted || r.Decision == 0 {
 		return
@@ -168,6 +171,9 @@ func (e *Engine) logAcquire(a *acquire) {
 
 // logReport logs every directive other than to continue.
 func (e *Engine) logReport(r *report) {
+	if e.replay {
+		return
+	}
 	a := &r.result.Answer
 	if a.Action == operation.Continue || a.Action == operation.ActionUnspecified {
 		return

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -29,6 +30,13 @@ type Config struct {
 	// OnEvent is called after the commit with every event, in the order of
 	// each record. It must be quick and must not call the engine. May be nil.
 	OnEvent func(Event)
+	// NoRecording keeps no calls for simulations. They are kept by default, for
+	// 7 days and at most 1,000,000 a namespace.
+	NoRecording bool
+	// Replay is for engines that play recorded calls in drill namespaces: of
+	// every wait that is drawn it takes the shortest, so that nobody is called
+	// early who was not, and it keeps no log and no recording.
+	Replay bool
 	// Observer is told of every answered call. May be nil.
 	Observer Observer
 	// NoSweeper leaves due work to reads and to Sweep, for tests.
@@ -58,6 +66,9 @@ type Engine struct {
 	quotas    *quotas
 	paths     *paths
 	decisions *decisionLog
+	record    *recorder
+	replay    bool
+	draw      func() uint64
 	watchers  *watchers
 	storeTime atomic.Int64
 	commanded atomic.Uint64 // commands that were committed
@@ -88,11 +99,19 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e.quotas = newQuotas(c.Store)
 	e.policies.Store(&policySet{file: policy.Default()})
 	e.decisions = newDecisionLog()
+	e.record = newRecorder(e, c.NoRecording || c.Replay)
+	e.replay, e.draw = c.Replay, rand.Uint64
+	if c.Replay {
+		e.draw = func() uint64 { return 0 }
+	}
 	if err := e.open(ctx); err != nil {
 		e.stop()
 		return nil, err
 	}
 	e.loops.Go(e.flushLoop)
+	if !e.record.off {
+		e.loops.Go(e.record.loop)
+	}
 	if !c.NoSweeper {
 		e.loops.Go(e.sweepLoop)
 	}
@@ -137,6 +156,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.loops.Wait()
 	err := e.commits.close(ctx)
 	e.flush(context.WithoutCancel(ctx))
+	e.record.writeAll(context.WithoutCancel(ctx))
 	e.stop()
 	return err
 }

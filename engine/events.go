@@ -2,7 +2,11 @@
 
 package engine
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/resilienced/resilienced/rules/operation"
+)
 
 // EventKind says what happened.
 type EventKind string
@@ -27,6 +31,8 @@ type Event struct {
 	Reason     string
 	At         instant
 	Transition transition // of a breaker
+
+	lost *operation.Operation // with the permit whose lease ended, for the recording
 }
 
 // watchers tells waiting readers that something changed. A signal may be
@@ -76,6 +82,10 @@ func (w *watchers) signal(e *Event) {
 
 // publish hands a committed event on.
 func (e *Engine) publish(event Event) {
+	if event.lost != nil {
+		e.record.lost(event.Namespace, event.Name, event.lost)
+		event.lost = nil
+	}
 	e.watchers.signal(&event)
 	if e.onEvent != nil {
 		e.onEvent(event)

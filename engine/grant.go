@@ -86,7 +86,8 @@ func (a *acquire) permit(t *txn, d *admit.Decision, level *admit.Level, op *oper
 	p := &operation.Permit{
 		RequestID: a.req.RequestID, Hash: a.req.Hash, Target: cfg.Name, Credential: a.req.Credential, Level: d.Level,
 		Attempt: 1, Generation: level.Control.Breaker.Generation, GrantedAt: t.now, Expires: t.now.Add(lease), Lease: lease,
-		HoldUntil: t.now.Add(hold), Reserved: d.Reserve, Explicit: a.req.Estimate.Cost, Source: uint8(d.Source), Probe: d.Probe,
+		HoldUntil: t.now.Add(hold), Reserved: d.Reserve, Explicit: a.req.Estimate.Cost,
+		Input: a.req.Estimate.Input, MaxOutput: a.req.Estimate.MaxOutput, Source: uint8(d.Source), Probe: d.Probe,
 		Slot: !d.Probe && cfg.Limit.Concurrency > 0,
 	}
 	previous := uint64(0)

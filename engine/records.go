@@ -41,6 +41,7 @@ func Kinds() map[statestore.Kind]func() statestore.Record {
 		statestore.KindRequest:    func() statestore.Record { return &Request{} },
 		statestore.KindDecision:   func() statestore.Record { return &DecisionRow{} },
 		statestore.KindTransition: func() statestore.Record { return &History{} },
+		statestore.KindCalls:      func() statestore.Record { return &CallChunk{} },
 	}
 }
 

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -35,9 +34,10 @@ type report struct {
 	own  levelKeys // of the permit's target
 
 	// Filled by apply.
-	permit *operation.Permit // the one that is reported
-	newest bool              // it is the operation's newest
-	result *ReportResult
+	permit  *operation.Permit    // the one that is reported
+	newest  bool                 // it is the operation's newest
+	settled *operation.Operation // before the report; nil if it changes nothing
+	result  *ReportResult
 
 	cmd   command
 	world admit.World
@@ -69,6 +69,7 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 	r.result.DecisionID = r.decision()
 	e.observeReport(r)
 	e.logReport(r)
+	e.record.reported(r)
 	return r.result, nil
 }
 
@@ -90,7 +91,7 @@ func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportReques
 		return err
 	}
 	set := r.cmd.policies
-	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), rand.Uint64()
+	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), e.draw()
 	if c.Run != "" {
 		r.path, err = e.path(ctx, req.Namespace, c.Run)
 	}
@@ -124,7 +125,7 @@ func (r *report) plan(c *command) {
 }
 
 func (r *report) apply(t *txn) error {
-	*r.result = ReportResult{Now: t.now}
+	*r.result, r.settled = ReportResult{Now: t.now}, nil
 	op := record[operation.Operation](t, r.op)
 	if op == nil {
 		r.gone(t)
@@ -229,6 +230,7 @@ func answerOf(v *classify.Verdict) operation.Answer {
 
 // settle is the whole of a Report: money, slot, vote, directive, letter.
 func (r *report) settle(t *txn, op *operation.Operation, v classify.Verdict) error {
+	r.settled = op
 	runs := t.derivedRuns(r.runs, len(r.path), r.room.runs[:])
 	for i := range runs {
 		if runs[i] == nil {

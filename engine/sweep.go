@@ -218,7 +218,7 @@ func sweepOperation(t *txn, h int, op *operation.Operation) {
 	if lost {
 		t.emit(Event{
 			Kind: EventLost, Namespace: ns, Name: name, Target: next.Permit.Target,
-			At: next.Permit.Expires, Reason: string(classify.ReasonLost),
+			At: next.Permit.Expires, Reason: string(classify.ReasonLost), lost: next,
 		})
 	}
 }

@@ -60,6 +60,8 @@ type Config struct {
 	AllowDrills bool
 	// NoReflection leaves out gRPC reflection.
 	NoReflection bool
+	// NoRecording keeps no calls for simulations.
+	NoRecording bool
 	// DrainDelay is how long the node still takes calls after health says
 	// NOT_SERVING, so that balancers notice.
 	DrainDelay time.Duration
@@ -136,6 +138,7 @@ func (n *Node) start(ctx context.Context) error {
 	var err error
 	n.engine, err = engine.New(ctx, engine.Config{
 		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, OnEvent: n.event, Observer: n.metrics,
+		NoRecording: n.cfg.NoRecording,
 	})
 	if err != nil {
 		n.endTracing(ctx)

@@ -20,6 +20,10 @@ type Options struct {
 	// Exact is for drill namespaces: no jitter, no margin after a Retry-After,
 	// no ramp, whatever the file says.
 	Exact bool
+	// Shortest is for playing recorded calls: no margin after a Retry-After and
+	// no ramp. Jitter stays as the file says, for who draws the shortest waits
+	// that it allows.
+	Shortest bool
 }
 
 // Quotas bounds how many records a namespace may have. Zero is unlimited.

@@ -55,6 +55,9 @@ func (p *Policy) build(base target.Config, e *entry) (target.Config, map[string]
 			notes[path] = "drill"
 		}
 	}
+	if p.opts.Shortest {
+		c.Retry.Margin, c.Breaker.Ramp = false, 0
+	}
 	return c, notes
 }
 

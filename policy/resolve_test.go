@@ -306,3 +306,17 @@ func TestOtherWritings(t *testing.T) {
 		}
 	}
 }
+
+// A policy for playing recorded calls keeps its jitter, for who draws the
+// shortest waits, and drops what only makes waits longer.
+func TestShortestWaits(t *testing.T) {
+	p, err := Parse("play", []byte("version: 1\ntargets: [{match: a, preset: llm}]"), Options{Shortest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "unnamed"} {
+		if c := p.Target(name); c.Exact || c.Retry.Jitter != retry.EqualJitter || c.Retry.Margin || c.Breaker.Ramp != 0 {
+			t.Errorf("target %s: %+v %v", name, c.Retry, c.Breaker.Ramp)
+		}
+	}
+}

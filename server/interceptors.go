@@ -32,6 +32,7 @@ func callLimits() map[string]time.Duration {
 	return map[string]time.Duration{
 		pb.EscalationService_WaitDecision_FullMethodName:                 maxPoll + 5*time.Second,
 		pb.TargetService_WatchTargets_FullMethodName:                     endless,
+		pb.DecisionService_ExportCalls_FullMethodName:                    endless,
 		"/grpc.health.v1.Health/Watch":                                   endless,
 		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      endless,
 		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": endless,

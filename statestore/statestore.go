@@ -33,6 +33,7 @@ const (
 	KindRequest    Kind = 61 // the answer to an operator's request, for its repeat
 	KindDecision   Kind = 70 // one row of the decision log
 	KindTransition Kind = 71 // one row of a target's transition history
+	KindCalls      Kind = 73 // engine.CallChunk: recorded calls
 )
 
 // Key names one record. The empty namespace is the server's own.

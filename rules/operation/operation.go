@@ -157,7 +157,7 @@ func (o *Operation) Tombstone(now rules.Instant) *Operation {
 		operation Operation
 		permit    Permit
 	}{operation: *o, permit: *o.Permit}
-	left.permit.Explicit = nil
+	left.permit.Explicit, left.permit.Input, left.permit.MaxOutput = nil, nil, nil
 	left.operation.Permit = &left.permit
 	left.operation.Detail = nil
 	left.operation.Expires = now.Add(TombstoneRetention)

@@ -75,6 +75,8 @@ type Permit struct {
 	HoldUntil  rules.Instant  `json:"hu"` // no heartbeat goes beyond
 	Reserved   budget.Amounts `json:"re"`
 	Explicit   *int64         `json:"ex,omitempty"` // the caller's own estimate in micro-USD, for the levels to come
+	Input      *int64         `json:"ei,omitempty"` // the caller's estimate of tokens to be sent
+	MaxOutput  *int64         `json:"eo,omitempty"` // and of the most that come back
 	Source     uint8          `json:"es,omitempty"` // budget.Source of the estimate
 	State      PermitState    `json:"st,omitempty"`
 	Probe      bool           `json:"p,omitempty"`

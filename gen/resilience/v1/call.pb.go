@@ -11,6 +11,7 @@ package resiliencev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -282,7 +283,13 @@ type RecordedCall struct {
 	// What it cost.
 	Usage *Usage `protobuf:"bytes,17,opt,name=usage,proto3" json:"usage,omitempty"`
 	// The decision would have been a refusal for this reason, had the rules been enforced.
-	Would         DecisionReason `protobuf:"varint,18,opt,name=would,proto3,enum=resilience.v1.DecisionReason" json:"would,omitempty"`
+	Would DecisionReason `protobuf:"varint,18,opt,name=would,proto3,enum=resilience.v1.DecisionReason" json:"would,omitempty"`
+	// How long the call took, as the caller said.
+	Duration *durationpb.Duration `protobuf:"bytes,19,opt,name=duration,proto3" json:"duration,omitempty"`
+	// The caller's guess at the class.
+	ClassHint Class `protobuf:"varint,20,opt,name=class_hint,json=classHint,proto3,enum=resilience.v1.Class" json:"class_hint,omitempty"`
+	// The lease was over when the report came. The attempt may then also be recorded without a report.
+	Late          bool `protobuf:"varint,21,opt,name=late,proto3" json:"late,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -443,11 +450,32 @@ func (x *RecordedCall) GetWould() DecisionReason {
 	return DecisionReason_DECISION_REASON_UNSPECIFIED
 }
 
+func (x *RecordedCall) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *RecordedCall) GetClassHint() Class {
+	if x != nil {
+		return x.ClassHint
+	}
+	return Class_CLASS_UNSPECIFIED
+}
+
+func (x *RecordedCall) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
 var File_resilience_v1_call_proto protoreflect.FileDescriptor
 
 const file_resilience_v1_call_proto_rawDesc = "" +
 	"\n" +
-	"\x18resilience/v1/call.proto\x12\rresilience.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dresilience/v1/directive.proto\x1a\"resilience/v1/permit_service.proto\x1a\x1aresilience/v1/signal.proto\"\x94\x01\n" +
+	"\x18resilience/v1/call.proto\x12\rresilience.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dresilience/v1/directive.proto\x1a\"resilience/v1/permit_service.proto\x1a\x1aresilience/v1/signal.proto\"\x94\x01\n" +
 	"\fRefusalCount\x125\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1d.resilience.v1.DecisionReasonR\x06reason\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x03R\x05calls\x12\x1f\n" +
@@ -468,7 +496,7 @@ const file_resilience_v1_call_proto_rawDesc = "" +
 	"\x06opened\x18\n" +
 	" \x01(\x03R\x06opened\x12\x1a\n" +
 	"\bunpriced\x18\v \x01(\x03R\bunpriced\x12\x1a\n" +
-	"\bobserved\x18\f \x01(\bR\bobserved\"\xf8\x05\n" +
+	"\bobserved\x18\f \x01(\bR\bobserved\"\xf8\x06\n" +
 	"\fRecordedCall\x12;\n" +
 	"\vacquired_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"acquiredAt\x12;\n" +
@@ -490,7 +518,11 @@ const file_resilience_v1_call_proto_rawDesc = "" +
 	"\x06signal\x18\x0f \x01(\v2\x15.resilience.v1.SignalR\x06signal\x120\n" +
 	"\aquality\x18\x10 \x01(\v2\x16.resilience.v1.QualityR\aquality\x12*\n" +
 	"\x05usage\x18\x11 \x01(\v2\x14.resilience.v1.UsageR\x05usage\x123\n" +
-	"\x05would\x18\x12 \x01(\x0e2\x1d.resilience.v1.DecisionReasonR\x05wouldBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
+	"\x05would\x18\x12 \x01(\x0e2\x1d.resilience.v1.DecisionReasonR\x05would\x125\n" +
+	"\bduration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\bduration\x123\n" +
+	"\n" +
+	"class_hint\x18\x14 \x01(\x0e2\x14.resilience.v1.ClassR\tclassHint\x12\x12\n" +
+	"\x04late\x18\x15 \x01(\bR\x04lateBCZAgithub.com/resilienced/resilienced/gen/resilience/v1;resiliencev1b\x06proto3"
 
 var (
 	file_resilience_v1_call_proto_rawDescOnce sync.Once
@@ -517,6 +549,8 @@ var file_resilience_v1_call_proto_goTypes = []any{
 	(*Signal)(nil),                // 8: resilience.v1.Signal
 	(*Quality)(nil),               // 9: resilience.v1.Quality
 	(*Usage)(nil),                 // 10: resilience.v1.Usage
+	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(Class)(0),                    // 12: resilience.v1.Class
 }
 var file_resilience_v1_call_proto_depIdxs = []int32{
 	3,  // 0: resilience.v1.RefusalCount.reason:type_name -> resilience.v1.DecisionReason
@@ -531,11 +565,13 @@ var file_resilience_v1_call_proto_depIdxs = []int32{
 	9,  // 9: resilience.v1.RecordedCall.quality:type_name -> resilience.v1.Quality
 	10, // 10: resilience.v1.RecordedCall.usage:type_name -> resilience.v1.Usage
 	3,  // 11: resilience.v1.RecordedCall.would:type_name -> resilience.v1.DecisionReason
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	11, // 12: resilience.v1.RecordedCall.duration:type_name -> google.protobuf.Duration
+	12, // 13: resilience.v1.RecordedCall.class_hint:type_name -> resilience.v1.Class
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_resilience_v1_call_proto_init() }

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// keptCalls counts what a namespace keeps of its recording, by the hour, since
+// chunks that are too old go by themselves. It may be off by an hour's calls.
+type keptCalls struct {
+	total int
+	hours map[int64]int
+}
+
+func hourOf(at instant) int64 { return int64(at) / int64(time.Hour/time.Microsecond) }
+
+func (k *keptCalls) add(at instant, n int) {
+	k.total += n
+	k.hours[hourOf(at)] += n
+}
+
+func (k *keptCalls) drop(at instant, n int) {
+	hour := hourOf(at)
+	n = min(n, k.hours[hour])
+	k.total -= n
+	if k.hours[hour] -= n; k.hours[hour] <= 0 {
+		delete(k.hours, hour)
+	}
+}
+
+// expire forgets the hours of which nothing is left.
+func (k *keptCalls) expire(now instant) {
+	for hour, n := range k.hours {
+		if hour < hourOf(now.Add(-callRetention)) {
+			k.total -= n
+			delete(k.hours, hour)
+		}
+	}
+}
+
+// since is about how many calls ended at or after an instant.
+func (k *keptCalls) since(at instant) int {
+	sum := 0
+	for hour, n := range k.hours {
+		if hour >= hourOf(at) {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// chunkPage is how many chunks are read at once: about a megabyte.
+const chunkPage = 32
+
+// count returns a namespace's counts, read from the store the first time. The
+// caller holds writing.
+func (r *recorder) count(ctx context.Context, namespace string) (*keptCalls, error) {
+	if kept := r.kept[namespace]; kept != nil {
+		return kept, nil
+	}
+	kept := &keptCalls{hours: map[int64]int{}}
+	q := statestore.Query{Kind: statestore.KindCalls, Namespace: namespace, Limit: chunkPage}
+	for {
+		page, err := r.engine.store.List(ctx, q)
+		if err != nil {
+			return nil, storeError(err)
+		}
+		for _, row := range page.Rows {
+			if chunk, ok := row.Record.(*CallChunk); ok {
+				kept.add(chunk.From, chunk.Count)
+			}
+		}
+		if page.Cursor == "" {
+			r.kept[namespace] = kept
+			return kept, nil
+		}
+		q.After = page.Cursor
+	}
+}
+
+// trim drops the oldest chunks of a namespace that keeps too many calls. The
+// caller holds writing.
+func (r *recorder) trim(ctx context.Context, namespace string, now instant) error {
+	kept, err := r.count(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	kept.expire(now)
+	for kept.total > r.keep {
+		page, err := r.engine.store.List(ctx, statestore.Query{Kind: statestore.KindCalls, Namespace: namespace, Limit: chunksPerTurn})
+		if err != nil {
+			return storeError(err)
+		}
+		if len(page.Rows) == 0 {
+			kept.total, kept.hours = 0, map[int64]int{}
+			return nil
+		}
+		if err := r.drop(ctx, namespace, kept, page.Rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop deletes chunks, the oldest first, until the namespace keeps few enough.
+func (r *recorder) drop(ctx context.Context, namespace string, kept *keptCalls, rows []statestore.Row) error {
+	var entries []*statestore.Entry
+	var dropped []*CallChunk
+	over := kept.total - r.keep
+	for _, row := range rows {
+		chunk, ok := row.Record.(*CallChunk)
+		if over <= 0 {
+			break
+		}
+		if ok {
+			over -= chunk.Count
+			dropped = append(dropped, chunk)
+		}
+		key := statestore.Key{Kind: statestore.KindCalls, Namespace: namespace, Name: row.Name}
+		entries = append(entries, &statestore.Entry{Key: key, Mode: statestore.Write})
+	}
+	err := r.engine.store.Update(ctx, entries, func(instant) (statestore.Durability, error) {
+		for _, entry := range entries {
+			entry.Put(nil)
+		}
+		return statestore.Rebuildable, nil
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	for _, chunk := range dropped {
+		kept.drop(chunk.From, chunk.Count)
+	}
+	return nil
+}
