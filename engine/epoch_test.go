@@ -118,8 +118,8 @@ func TestReadsFollow(t *testing.T) {
 		t.Errorf("GetPolicy: %+v, %v", got, err)
 	}
 	mustApply(t, a, "n", allowAll+`targets: [{match: "tool/*", preset: tool}]`)
-	if _, cfg, err := b.ExplainTarget(t.Context(), "n", "tool/a"); err != nil || cfg.Kind != "tool" {
-		t.Errorf("ExplainTarget: %+v, %v", cfg, err)
+	if said, err := b.ExplainTarget(t.Context(), "n", "tool/a"); err != nil || said.Config.Kind != "tool" {
+		t.Errorf("ExplainTarget: %+v, %v", said, err)
 	}
 	mustApply(t, a, "n", allowAll+`targets: [{match: "tool/b", preset: tool}]`)
 	if page, err := b.ListTargets(t.Context(), &ListQuery{Namespace: "n"}); err != nil || len(page.Items) != 1 || page.Items[0].Name != "tool/b" {

@@ -212,12 +212,19 @@ func (e *Engine) SetBreaker(ctx context.Context, req *SetBreakerRequest) (*Targe
 	return e.GetTarget(ctx, req.Namespace, req.Target, req.Credential)
 }
 
+// TargetPolicy is what a policy says of a target.
+type TargetPolicy struct {
+	Settings []policy.Setting
+	Config   *target.Config
+	Chains   []string // that it is a level of
+}
+
 // ExplainTarget says which numbers hold for a target and where each is from.
-func (e *Engine) ExplainTarget(ctx context.Context, ns, name string) ([]policy.Setting, *target.Config, error) {
+func (e *Engine) ExplainTarget(ctx context.Context, ns, name string) (*TargetPolicy, error) {
 	set, err := e.fresh(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p := set.of(ns)
-	return p.Explain(name), p.Target(name), nil
+	return &TargetPolicy{p.Explain(name), p.Target(name), p.ChainsOf(name)}, nil
 }

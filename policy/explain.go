@@ -141,6 +141,20 @@ func showRule(r *classify.Rule) string {
 	return strings.Join(parts, "; ")
 }
 
+// ChainsOf returns the names of the chains that a target is a level of, sorted.
+func (p *Policy) ChainsOf(name string) []string {
+	var names []string
+	for _, chain := range p.ChainNames() {
+		for _, l := range p.chains[chain].Levels {
+			if l.Target == name {
+				names = append(names, chain)
+				break
+			}
+		}
+	}
+	return names
+}
+
 // levels are the levels of chains that a target is.
 func (p *Policy) levels(name string) []Setting {
 	var settings []Setting

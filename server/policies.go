@@ -104,15 +104,15 @@ func (s *policyService) ExplainTarget(ctx context.Context, r *pb.ExplainTargetRe
 	if err != nil {
 		return nil, err
 	}
-	settings, config, err := s.engine.ExplainTarget(ctx, namespace, r.GetTarget())
+	said, err := s.engine.ExplainTarget(ctx, namespace, r.GetTarget())
 	if err != nil {
 		return nil, err
 	}
-	resp := &pb.ExplainTargetResponse{Target: r.GetTarget(), Epoch: int64(p.Epoch)}
-	for _, f := range settings {
+	resp := &pb.ExplainTargetResponse{Target: r.GetTarget(), Epoch: int64(p.Epoch), Chains: said.Chains}
+	for _, f := range said.Settings {
 		resp.Fields = append(resp.Fields, &pb.ResolvedField{Path: f.Field, Value: f.Value, Source: f.Source})
 		if f.Field == "match" {
-			resp.Matched, resp.Kind = []string{f.Value}, config.Kind
+			resp.Matched, resp.Kind = []string{f.Value}, said.Config.Kind
 		}
 	}
 	return resp, nil

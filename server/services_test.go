@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,23 @@ func TestWhatAFailureLeaves(t *testing.T) {
 	if err != nil || why.GetRecord().GetAction() != pb.Action_ACTION_ESCALATE || why.GetRecord().GetSignalReason() != "TIMEOUT" ||
 		why.GetRecord().GetKind() != pb.DecisionKind_DECISION_KIND_REPORT || why.GetText() == "" || why.GetSource() == 0 {
 		t.Errorf("decision %v, %v", why, err)
+	}
+}
+
+// A target is told which chains it is a level of, whatever their names are.
+func TestExplainTargetNamesItsChains(t *testing.T) {
+	h := newHarness(t, nil)
+	policies := pb.NewPolicyServiceClient(h.conn)
+	const text = "version: 1\ntargets: [{match: \"*\", preset: llm}]\nchains:\n" +
+		"  \"a.levels[0]\": [x:PRIMARY, y:CROSS_PROVIDER]\n  b: [y:PRIMARY, x:CROSS_PROVIDER]\n  c: [z:PRIMARY]\n"
+	if _, err := policies.ApplyPolicy(t.Context(), &pb.ApplyPolicyRequest{RequestId: "q", Yaml: text, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string][]string{"x": {"a.levels[0]", "b"}, "z": {"c"}, "other": nil} {
+		got, err := policies.ExplainTarget(t.Context(), &pb.ExplainTargetRequest{Target: target})
+		if err != nil || !slices.Equal(got.GetChains(), want) {
+			t.Errorf("%s: %q, %v, want %q", target, got.GetChains(), err, want)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func newPolicy() *cobra.Command {
   resilienced policy simulate policy.yaml --since 7d
   resilienced policy apply policy.yaml --reason 'more room for search'
   resilienced policy explain openai/gpt-x`,
-	}, newPolicyCheck(), newPolicyExplain(), newPolicyDiff(), newPolicyApply(), newPolicyGet(), newPolicySchema())
+	}, newPolicyCheck(), newPolicyExplain(), newPolicyDiff(), newPolicySimulate(), newPolicyApply(), newPolicyGet(), newPolicySchema())
 }
 
 // largestPolicy is the largest document that a server takes.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -52,7 +51,7 @@ With --policy the numbers are those of a file, and no server is asked.`,
 
 // explainFrom answers as a server with this policy would. A file has no epoch.
 func explainFrom(p *policy.Policy, target string) *pb.ExplainTargetResponse {
-	got := &pb.ExplainTargetResponse{Target: target}
+	got := &pb.ExplainTargetResponse{Target: target, Chains: p.ChainsOf(target)}
 	for _, setting := range p.Explain(target) {
 		switch setting.Field {
 		case "match":
@@ -63,17 +62,6 @@ func explainFrom(p *policy.Policy, target string) *pb.ExplainTargetResponse {
 			}
 		}
 		got.Fields = append(got.Fields, &pb.ResolvedField{Path: setting.Field, Value: setting.Value, Source: setting.Source})
-	}
-	for _, name := range p.ChainNames() {
-		chain, ok := p.Chain(name)
-		if !ok {
-			continue
-		}
-		for _, l := range chain.Levels {
-			if l.Target == target && !slices.Contains(got.Chains, name) {
-				got.Chains = append(got.Chains, name)
-			}
-		}
 	}
 	return got
 }

@@ -65,7 +65,7 @@ func TestPolicyExplain(t *testing.T) {
 		t.Errorf("offline:\n%s", offline)
 	}
 	online := s.must(t, "policy", "explain", "openai/a")
-	if !strings.HasPrefix(online, "openai/a: kind llm, matched by openai/*") {
+	if !strings.HasPrefix(online, "openai/a: kind llm, matched by openai/*; in c; epoch 1\n") {
 		t.Errorf("online:\n%s", online)
 	}
 	fields := func(text string) string {

@@ -33,8 +33,8 @@ func TestGetPage(t *testing.T) {
 		t.Errorf("%+v, %v", page, err)
 	}
 	for path, says := range map[string]string{"/moved": "status 302 is not resilienced's", "/large": "is not resilienced's", "/none": "is not resilienced's", "/slow": "nobody answers HTTP"} {
-		var any any
-		_, err := GetPage(t.Context(), addr, path, 100*time.Millisecond, &any)
+		var got any
+		_, err := GetPage(t.Context(), addr, path, 100*time.Millisecond, &got)
 		if e, ok := As(err); !ok || e.Kind != Unavailable || !strings.Contains(e.Text, says) {
 			t.Errorf("%s: %v", path, err)
 		}
