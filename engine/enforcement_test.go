@@ -226,18 +226,22 @@ func TestEnforcementOutlivesTheServer(t *testing.T) {
 		if v, err := e.GetEnforcement(t.Context(), "p"); err != nil || v.Pass == nil {
 			t.Errorf("the pass is gone: %+v, %v", v, err)
 		}
-		settings, _, err := e.ExplainTarget(t.Context(), "n", "tool/a")
+		explained, err := e.ExplainTarget(t.Context(), "n", "tool/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings := explained.Settings
 		i := slices.IndexFunc(settings, func(s policy.Setting) bool { return s.Field == "enforcement.retry" })
-		if err != nil || i < 0 || settings[i].Value != "DRY_RUN" || settings[i].Source != "resilienced observe tool/* by ops: trial" {
-			t.Errorf("explained as %+v, %v", settings[max(i, 0)], err)
+		if i < 0 || settings[i].Value != "DRY_RUN" || settings[i].Source != "resilienced observe tool/* by ops: trial" {
+			t.Errorf("explained as %+v", settings[max(i, 0)])
 		}
 		// A new policy changes what is below, and not the entry.
 		text := strings.Replace(toolPolicy, "preset: tool", "preset: fast", 1)
 		if _, err := e.ApplyPolicy(t.Context(), &engine.ApplyPolicyRequest{Namespace: "n", Text: []byte(text)}); err != nil {
 			t.Fatal(err)
 		}
-		if _, cfg, err := e.ExplainTarget(t.Context(), "n", "tool/a"); err != nil || !cfg.Observed() || cfg.Kind != "fast" {
-			t.Errorf("under the new policy: %+v, %v", cfg, err)
+		if now, err := e.ExplainTarget(t.Context(), "n", "tool/a"); err != nil || !now.Config.Observed() || now.Config.Kind != "fast" {
+			t.Errorf("under the new policy: %+v, %v", now, err)
 		}
 	})
 }

@@ -232,7 +232,7 @@ func (d *tree) stay(delay time.Duration) {
 	d.fallback(crossKind)
 }
 
-// dry: what this service knows stops nobody. The caller's own bounds do.
+// dry: what this service knows stops nobody. What bounds an operation does.
 func (d *tree) dry() bool { return d.w.dry(d.t) }
 
 func (d *tree) passing() bool { return d.dry() || d.t.passing() }
@@ -242,9 +242,6 @@ func (d *tree) fleetLeft(cost int) bool { return d.dry() || d.t.fleet(d.w.now) >
 func (d *tree) affordable() bool { return d.dry() || d.w.fits(d.p.run, d.p.est) == nil }
 
 func (d *tree) attemptsLeft() bool {
-	if d.dry() && (d.p.level > 0 || d.o.maxAttempts >= d.t.maxAttempts) {
-		return true
-	}
 	return d.o.tried[d.p.level] < d.t.allowed(d.o.maxAttempts, d.p.level)
 }
 

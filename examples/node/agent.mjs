@@ -2,7 +2,7 @@
 // An agent that calls a model and a tool under a cap. Its upstream is a small server of its own, with faults.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
-import { ask, guarded, Refused } from './guard.mjs';
+import { ask, guarded, Refused, URL } from './guard.mjs';
 
 const faults = { '/chat': [[429, { 'retry-after': '1' }]], '/search': [[503, {}]] }; // the first call of each
 
@@ -27,7 +27,10 @@ async function post(path) {
 }
 
 const run = `node-${randomUUID()}`;
-await ask('RunService/StartRun', { request_id: randomUUID(), run_id: run, caps: { cost_micros: 20000 } }, 5000);
+await ask('RunService/StartRun', { request_id: randomUUID(), run_id: run, caps: { cost_micros: 20000 } }, 5000).catch((error) => {
+  console.error(`resilienced does not answer at ${URL}: ${error.message}. Start it with: make run`);
+  process.exit(1);
+});
 try {
   for (let step = 1; step < 10; step++) {
     for (const [target, path] of [['example/model', '/chat'], ['example/search', '/search']]) {

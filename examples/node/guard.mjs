@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const URL = process.env.RESILIENCED_URL ?? 'http://127.0.0.1:7071';
+export const URL = process.env.RESILIENCED_URL ?? 'http://127.0.0.1:7071';
 const REPORTER = `${hostname()}-${randomUUID()}`; // this start of this process
 
 /** The call was not made, or not made again. message is the reason. */

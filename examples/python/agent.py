@@ -3,7 +3,7 @@
 import json, threading, urllib.error, urllib.request, uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from guard import Refused, ask, guarded
+from guard import URL, Refused, ask, guarded
 
 FAULTS = {"/chat": [(429, {"retry-after": "1"})], "/search": [(503, {})]}  # the first call of each
 
@@ -43,7 +43,10 @@ def post(path):
 
 
 run = f"python-{uuid.uuid4()}"
-ask("RunService/StartRun", {"request_id": str(uuid.uuid4()), "run_id": run, "caps": {"cost_micros": 20000}}, 5)
+try:
+    ask("RunService/StartRun", {"request_id": str(uuid.uuid4()), "run_id": run, "caps": {"cost_micros": 20000}}, 5)
+except OSError as down:
+    raise SystemExit(f"resilienced does not answer at {URL}: {down}. Start it with: make run")
 try:
     for step in range(1, 10):
         for target, path in (("example/model", "/chat"), ("example/search", "/search")):

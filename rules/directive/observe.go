@@ -11,8 +11,8 @@ import (
 
 // This file says what the tree may look at of what this service knows besides
 // the signal. A rule that is only computed at the permit's level is not looked
-// at: the caller does what it would do without this service. Its own bounds
-// hold in any case: its deadline, and a number of attempts below the policy's.
+// at: the caller does what it would do without this service. What bounds an
+// operation by itself holds in any case: its deadline and its attempts.
 
 // observed reports that a rule is only computed at the permit's level.
 func (f *Facts) observed() bool {
@@ -76,12 +76,11 @@ func (t *tree) cooldown() time.Duration {
 	return t.World.Levels[t.Level].Cooldown.Remaining(t.World.Now)
 }
 
+// attemptsLeft bounds what is advised, also where the rule is only computed:
+// who obeys must not retry for longer than the policy would let him. Acquire
+// grants a further attempt all the same.
 func (t *tree) attemptsLeft() bool {
-	c, most := t.config().Retry, t.Query.MaxAttempts
-	if t.World.Dry(t.config().DryRetry) && (most >= c.MaxAttempts || t.Level > 0) {
-		return true
-	}
-	return t.counters().Attempts < admit.Allowed(most, c, t.Level)
+	return t.counters().Attempts < admit.Allowed(t.Query.MaxAttempts, t.config().Retry, t.Level)
 }
 
 // tired: the operation has seen enough timeouts of the target.

@@ -33,12 +33,12 @@ func innocent(f *directive.Facts) *directive.Facts {
 	facts, world, query := *f, *f.World, *f.Query
 	facts.World, facts.Query = &world, &query
 	world.Runs, world.Task, world.Pass = nil, nil, false
-	query.MaxAttempts, query.TaskBudget = 1<<30, 1<<30
+	query.TaskBudget = 1 << 30
 	world.Levels = nil
 	for _, l := range f.World.Levels {
 		c := *l.Config
 		c.DryBreaker, c.DryBudget, c.DryLimit, c.DryRetry = false, false, false, false
-		c.Retry.MaxAttempts, c.Retry.RetriesPerLevel, c.Retry.FleetFloor = 1<<30, 1<<30, 1<<40
+		c.Retry.FleetFloor = 1 << 40
 		world.Levels = append(world.Levels, admit.Level{Config: &c, Kind: l.Kind, CostRank: l.CostRank})
 	}
 	world.Op = f.World.Op.Edit()
@@ -104,7 +104,6 @@ func TestWouldNamesTheState(t *testing.T) {
 		{"stopped run", failed, func(f *directive.Facts) {
 			f.World.Runs = []*budget.Run{{ID: "r", Final: budget.Stopped}}
 		}, operation.Stop, admit.RunStopped},
-		{"attempts", failed, func(f *directive.Facts) { f.World.Op.Detail.At(0).Attempts = 3 }, operation.DeadLetter, admit.AttemptsExhausted},
 		{"task", failed, func(f *directive.Facts) { f.World.Op.Detail.TaskUsed = 3 }, operation.DeadLetter, admit.TaskRetryBudget},
 		{"fleet", failed, func(f *directive.Facts) { f.World.Levels[0].Config.Retry.FleetFloor = 0 }, operation.DeadLetter, admit.FleetRetryBudget},
 		{"breaker", failed, func(f *directive.Facts) {
@@ -121,6 +120,21 @@ func TestWouldNamesTheState(t *testing.T) {
 		d := directive.Decide(f)
 		if d.Action != operation.Retry || d.Delay != time.Second || d.Would == nil || d.Would.Action != c.action || d.Would.Reason != c.reason {
 			t.Errorf("%s: %+v, would %+v", c.name, d, d.Would)
+		}
+	}
+}
+
+// TestAttemptsBoundTheAdvice: who obeys does not retry for longer because the
+// rules are only watched.
+func TestAttemptsBoundTheAdvice(t *testing.T) {
+	failed := classify.Verdict{Rule: "R05", Class: classify.Transient, Reason: classify.ReasonServerError, Certainty: classify.Ambiguous}
+	for attempts, want := range map[int]operation.Action{1: operation.Retry, 2: operation.Retry, 3: operation.DeadLetter, 9: operation.DeadLetter} {
+		f := facts(failed, true, false, true, fallback.Primary)
+		f.World.Chain.OnExhausted = fallback.ThenDeadLetter
+		f.World.Op.Detail.At(0).Attempts = attempts
+		dry(f.World)
+		if d := directive.Decide(f); d.Action != want || d.Would != nil {
+			t.Errorf("after %d attempts: %+v", attempts, d)
 		}
 	}
 }
