@@ -1,4 +1,5 @@
-# Everything here needs Go and nothing else; a C compiler adds the race detector. Tools are built from pinned modules.
+# Running and building need Go and nothing else. The tests also run the examples in other languages: .ci/tools finds or
+# installs what these need. A C compiler adds the race detector. Tools are built from pinned modules.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,7 +16,8 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: setup
-setup: ## fetch the modules that the service and its tests need
+setup: ## fetch what the service and its tests need
+	@.ci/tools
 	go mod download
 
 .PHONY: run
@@ -24,7 +26,8 @@ run: ## start the service on this machine
 
 .PHONY: test
 test: ## run the tests
-	go test -timeout 5m ./...
+	@.ci/tools
+	go test -timeout 10m ./...
 
 .PHONY: race
 race: ## run the tests of the concurrent packages under the race detector

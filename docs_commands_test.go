@@ -145,11 +145,9 @@ type shell struct {
 func newShell(t *testing.T, bin string) *shell {
 	t.Helper()
 	s := &shell{bin: bin, grpc: freePort(t), http: freePort(t)}
-	scratch := t.TempDir()
 	s.env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RESILIENCED_") }),
-		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "TMPDIR="+scratch, "NO_COLOR=1",
-		"RESILIENCED_ADDR=127.0.0.1:"+s.grpc, "RESILIENCED_URL=http://127.0.0.1:"+s.http,
-		"RESILIENCED_DATA_DIR="+filepath.Join(scratch, "data"))
+		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "TMPDIR="+t.TempDir(), "NO_COLOR=1", "PYTHONDONTWRITEBYTECODE=1",
+		"RESILIENCED_ADDR=127.0.0.1:"+s.grpc, "RESILIENCED_HTTP_ADDR=127.0.0.1:"+s.http, "RESILIENCED_URL=http://127.0.0.1:"+s.http)
 	return s
 }
 
@@ -181,7 +179,8 @@ func (s *shell) up(t *testing.T, command, grpcPort, httpPort string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", "exec "+strings.TrimSpace(command))
-	cmd.Env = append(slices.Clone(s.env), "RESILIENCED_LISTEN=127.0.0.1:"+grpcPort, "RESILIENCED_HTTP_LISTEN=127.0.0.1:"+httpPort)
+	cmd.Env = append(slices.Clone(s.env), "RESILIENCED_LISTEN=127.0.0.1:"+grpcPort, "RESILIENCED_HTTP_LISTEN=127.0.0.1:"+httpPort,
+		"RESILIENCED_DATA_DIR="+t.TempDir())
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -241,27 +242,52 @@ func TestExamplesAreCommands(t *testing.T) {
 			walk(child)
 		}
 		for _, m := range regexp.MustCompile(`(?:^|[\s($])resilienced ([^|&;)<>\n\\]*)`).FindAllStringSubmatch(cmd.Example, -1) {
-			words := strings.Fields(m[1])
-			found, rest, err := newRoot(func(string) (string, bool) { return "", false }).Find(words)
-			if err != nil || !found.Runnable() && found.Name() != "exit-codes" {
-				t.Errorf("%s: %q is no command: %v", cmd.CommandPath(), m[0], err)
-				continue
-			}
+			isCommand(t, cmd.CommandPath(), strings.Fields(m[1]))
 			seen++
-			for _, word := range rest {
-				if word == "--" {
-					break
-				}
-				name, long := strings.CutPrefix(word, "--")
-				if name, _, _ = strings.Cut(name, "="); long && name != "help" && found.Flag(name) == nil {
-					t.Errorf("%s: %q has no flag --%s", cmd.CommandPath(), found.CommandPath(), name)
-				}
-			}
 		}
 	}
 	walk(newRoot(func(string) (string, bool) { return "", false }))
 	if seen < 30 {
 		t.Errorf("only %d examples were looked at", seen)
+	}
+}
+
+// TestDocumentedCommands: what documents name in passing is there. Their blocks
+// of commands are run by a test of their own.
+func TestDocumentedCommands(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".md") || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile("`(?:\\$ )?resilienced ([^`\n]+)`").FindAllSubmatch(text, -1) {
+			isCommand(t, path, strings.Fields(string(m[1])))
+			seen++
+		}
+		return err
+	})
+	if err != nil || seen < 20 {
+		t.Errorf("only %d commands were looked at (%v)", seen, err)
+	}
+}
+
+// isCommand checks that a command line names a command and flags that it has.
+func isCommand(t *testing.T, where string, words []string) {
+	t.Helper()
+	found, rest, err := newRoot(func(string) (string, bool) { return "", false }).Find(words)
+	if err != nil || !found.Runnable() && found.Name() != "exit-codes" {
+		t.Errorf("%s: %q is no command: %v", where, words, err)
+		return
+	}
+	for _, word := range rest {
+		if word == "--" {
+			break
+		}
+		name, long := strings.CutPrefix(word, "--")
+		if name, _, _ = strings.Cut(name, "="); long && name != "help" && found.Flag(name) == nil {
+			t.Errorf("%s: %q has no flag --%s", where, found.CommandPath(), name)
+		}
 	}
 }
 

@@ -68,6 +68,7 @@ target after target.`,
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
 	flags.BoolVar(&f.cfg.Observe, "observe", false, "compute and count everything, and refuse nothing but what an operator enforces")
 	flags.BoolVar(&f.cfg.AllowDrills, "allow-drills", false, "let callers make drill namespaces, whose clock they move")
+	flags.BoolVar(&f.cfg.NoRecording, "no-recording", false, "keep no reported calls for policy simulate")
 	flags.BoolVar(&f.reflection, "reflection", true, "offer gRPC reflection, for grpcurl and its like")
 	flags.StringVar(&f.cfg.OTLPEndpoint, "otlp-endpoint", "", "send traces to the OpenTelemetry collector at `URL`, such as http://127.0.0.1:4317; none by default")
 	flags.Var(&f.logFormat, "log-format", "form of the log on standard error")
