@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,7 +19,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A test run in the background may be told to ignore signals, and commands
+	// inherit that. Once they are asked for, commands start with the defaults.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	goleak.VerifyTestMain(m)
+}
 
 func sh(script string) Spec { return Spec{Args: []string{"sh", "-c", script}} }
 
