@@ -48,7 +48,7 @@ generate: ## write gen/ anew from proto/
 
 .PHONY: docs
 docs: ## write the generated pages under docs/ anew
-	go test -count=1 -run Page . -update
+	go test -count=1 -run 'Page|SchemaFile' . ./telemetry ./policy -update
 
 .PHONY: generated
 generated: ## fail unless gen/ is what proto/ gives
