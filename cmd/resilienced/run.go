@@ -174,7 +174,8 @@ func bindEnv(cmd *cobra.Command, env lookup) {
 	}
 	for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
 		flags.VisitAll(func(f *pflag.Flag) {
-			if name := envName(cmd, f); name != "" {
+			// A flag that cobra has merged is in both sets.
+			if name := envName(cmd, f); name != "" && !strings.HasSuffix(f.Usage, "["+name+"]") {
 				f.Usage += " [" + name + "]"
 			}
 		})

@@ -252,6 +252,22 @@ func TestExamplesAreCommands(t *testing.T) {
 	}
 }
 
+// TestHelpNamesEachVariableOnce walks the help of every command.
+func TestHelpNamesEachVariableOnce(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for line := range strings.Lines(cmd.UsageString()) {
+			if strings.Count(line, "[RESILIENCE") > 1 {
+				t.Errorf("%s: %s", cmd.CommandPath(), line)
+			}
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	walk(newRoot(func(string) (string, bool) { return "", false }))
+}
+
 // TestDocumentedCommands: what documents name in passing is there. Their blocks
 // of commands are run by a test of their own.
 func TestDocumentedCommands(t *testing.T) {
