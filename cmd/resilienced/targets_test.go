@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,6 +118,7 @@ func TestTargetsWatchPiped(t *testing.T) {
 			func() { s.must(t, "targets", "auto", "a", "--reason", "r") }, stop,
 		}}
 		code := Run(ctx, []string{"targets", "watch", "--addr", s.conn.Target(), "-o", form}, strings.NewReader(""), out, &locked{})
+		out.under.Wait()
 		if code != exitOK || strings.Contains(out.String(), "\x1b") {
 			t.Errorf("%s: exit %d\n%s", form, code, out.String())
 		}
@@ -128,8 +130,9 @@ func TestTargetsWatchPiped(t *testing.T) {
 // waiting is an output that does something when it sees what it waits for.
 type waiting struct {
 	locked
-	want []string
-	then []func()
+	want  []string
+	then  []func()
+	under sync.WaitGroup // of those that were begun
 }
 
 func (w *waiting) Write(p []byte) (int, error) {
@@ -137,7 +140,7 @@ func (w *waiting) Write(p []byte) (int, error) {
 	if len(w.want) > 0 && strings.Contains(string(p), w.want[0]) {
 		then := w.then[0]
 		w.want, w.then = w.want[1:], w.then[1:]
-		go then() // the command that writes goes on
+		w.under.Go(then) // the command that writes goes on
 	}
 	return n, err
 }
