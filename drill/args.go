@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -174,7 +175,7 @@ func (p *parser) signal(n *yaml.Node, what string) signal {
 		case "code":
 			s.code = p.text(e.value, name)
 		case "quality":
-			s.quality = p.word(e.value, name, words(pb.QualityVerdict(0)))
+			s.quality = p.word(e.value, name, enum.Words(pb.QualityVerdict(0)))
 		case "retry_after":
 			if d, ok := p.signedDuration(e.value, name, time.Second); ok {
 				s.retryAfter = &d

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -132,7 +133,7 @@ func (p *parser) chains(n *yaml.Node) []chainSpec {
 				p.fail(item, "a level is written target:KIND, not %q", shorten(text))
 				continue
 			}
-			if kinds := words(pb.LevelKind(0)); !slices.Contains(kinds, kind) {
+			if kinds := enum.Words(pb.LevelKind(0)); !slices.Contains(kinds, kind) {
 				p.fail(item, "a level's kind cannot be %q%s", shorten(kind), didYouMean(kind, kinds))
 			}
 			c.levels = append(c.levels, levelSpec{target, kind})

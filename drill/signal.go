@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -18,7 +19,7 @@ func (s signal) into(req *pb.ReportRequest) {
 	req.Outcome = s.outcome()
 	req.Signal = s.wire()
 	if s.quality != "" {
-		req.Quality = &pb.Quality{Verdict: pb.QualityVerdict(number(pb.QualityVerdict(0), s.quality))}
+		req.Quality = &pb.Quality{Verdict: pb.QualityVerdict(enum.Number(pb.QualityVerdict(0), s.quality))}
 	}
 }
 

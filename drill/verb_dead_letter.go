@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -62,10 +63,10 @@ func doDeadLetter(ctx context.Context, s *session, a args) (answer, error) {
 	}
 	l := resp.GetDeadLetter()
 	return answer{
-		"state":   word(l.GetState()),
+		"state":   enum.Word(l.GetState()),
 		"reason":  l.GetReason(),
-		"kind":    word(l.GetKind()),
-		"policy":  word(l.GetReplayPolicy()),
+		"kind":    enum.Word(l.GetKind()),
+		"policy":  enum.Word(l.GetReplayPolicy()),
 		"replays": int64(l.GetReplayCount()),
 	}, nil
 }

@@ -5,6 +5,7 @@ package drill
 import (
 	"context"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -46,7 +47,7 @@ func doEscalationWait(ctx context.Context, s *session, a args) (answer, error) {
 
 func escalationAnswer(e *pb.Escalation) answer {
 	return answer{
-		"state":    word(e.GetState()),
+		"state":    enum.Word(e.GetState()),
 		"decision": decided(e.GetDecision()),
 		"by":       e.GetDecision().GetDecidedBy(),
 		"late":     int64(len(e.GetLateDecisions())),
@@ -58,7 +59,7 @@ func escalationAnswer(e *pb.Escalation) answer {
 func decided(d *pb.EscalationDecision) string {
 	switch d.GetDefaultAction() {
 	case pb.DefaultAction_DEFAULT_ACTION_DO_NOTHING, pb.DefaultAction_DEFAULT_ACTION_PROCEED:
-		return word(d.GetDefaultAction())
+		return enum.Word(d.GetDefaultAction())
 	case pb.DefaultAction_DEFAULT_ACTION_UNSPECIFIED, pb.DefaultAction_DEFAULT_ACTION_OPTION:
 	}
 	return d.GetOptionId()

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -91,8 +92,8 @@ func acquire(ctx context.Context, s *session, a args, operation string) (answer,
 		s.bind(a.text("as"), p)
 	}
 	ans := answer{
-		"decision":   word(resp.GetDecision()),
-		"reason":     word(resp.GetReason()),
+		"decision":   enum.Word(resp.GetDecision()),
+		"reason":     enum.Word(resp.GetReason()),
 		"delay_ms":   resp.GetDelay().AsDuration().Milliseconds(),
 		"attempt":    int64(granted.GetAttempt()),
 		"target":     granted.GetTarget(),
@@ -101,7 +102,7 @@ func acquire(ctx context.Context, s *session, a args, operation string) (answer,
 		"degraded":   granted.GetDegraded(),
 		"blocked_by": resp.GetBlockedBy(),
 		"terminal":   resp.GetTerminal(),
-		"would":      word(resp.GetWould().GetReason()),
+		"would":      enum.Word(resp.GetWould().GetReason()),
 		"permit":     s.named[p.id],
 	}
 	s.events = append(s.events, event{"acquire", p.operation, ans})
@@ -145,16 +146,16 @@ func report(ctx context.Context, s *session, a args, p permit) (answer, error) {
 		return nil, err
 	}
 	ans := answer{
-		"class":               word(resp.GetClass()),
+		"class":               enum.Word(resp.GetClass()),
 		"reason":              resp.GetReason(),
-		"action":              word(resp.GetAction()),
+		"action":              enum.Word(resp.GetAction()),
 		"delay_ms":            resp.GetDelay().AsDuration().Milliseconds(),
 		"target":              resp.GetNext().GetTarget(),
 		"level":               int64(resp.GetNext().GetLevel()),
 		"counted":             resp.GetCounted(),
-		"not_counted_because": word(resp.GetNotCountedBecause()),
+		"not_counted_because": enum.Word(resp.GetNotCountedBecause()),
 		"opened":              resp.GetBreaker().GetOpenedNow(),
-		"retry_denied":        word(resp.GetRetryDenied()),
+		"retry_denied":        enum.Word(resp.GetRetryDenied()),
 		"dl":                  s.letter(resp.GetDeadLetterId(), p.operation),
 		"esc":                 escalation,
 		"terminal":            resp.GetTerminal(),

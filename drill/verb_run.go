@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -56,7 +57,7 @@ func doRunStop(ctx context.Context, s *session, a args) (answer, error) {
 
 func runAnswer(r *pb.Run) answer {
 	return answer{
-		"state":    word(r.GetState()),
+		"state":    enum.Word(r.GetState()),
 		"spent":    r.GetSpent().GetCostMicros(),
 		"reserved": r.GetReserved().GetCostMicros(),
 		"assumed":  r.GetAssumed().GetCostMicros(),

@@ -5,6 +5,7 @@ package drill
 import (
 	"context"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -23,7 +24,7 @@ func targetVerbs() []verb {
 			name: "set_breaker", rpc: "TargetService.SetBreaker", do: doSetBreaker, read: doBreaker,
 			params: []param{
 				required("target", argText),
-				{name: "mode", kind: argText, required: true, words: words(pb.BreakerMode(0))},
+				{name: "mode", kind: argText, required: true, words: enum.Words(pb.BreakerMode(0))},
 			},
 			fields: texts("state"),
 		},
@@ -42,7 +43,7 @@ func doSetBreaker(ctx context.Context, s *session, a args) (answer, error) {
 	resp, err := pb.NewTargetServiceClient(s.conn).SetBreaker(ctx, &pb.SetBreakerRequest{
 		RequestId: s.requestID(""),
 		Target:    a.text("target"),
-		Mode:      pb.BreakerMode(number(pb.BreakerMode(0), a.text("mode"))),
+		Mode:      pb.BreakerMode(enum.Number(pb.BreakerMode(0), a.text("mode"))),
 		Reason:    auditReason,
 	})
 	if err != nil {
@@ -53,8 +54,8 @@ func doSetBreaker(ctx context.Context, s *session, a args) (answer, error) {
 
 func targetAnswer(t *pb.Target) answer {
 	return answer{
-		"state":       word(t.GetEffectiveState()),
-		"cause":       word(t.GetCause()),
+		"state":       enum.Word(t.GetEffectiveState()),
+		"cause":       enum.Word(t.GetCause()),
 		"cycles":      int64(t.GetCycles()),
 		"open_ms":     t.GetOpenFor().AsDuration().Milliseconds(),
 		"consecutive": int64(t.GetConsecutiveFailures()),

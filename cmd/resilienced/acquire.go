@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -135,14 +136,14 @@ func decisionCode(d pb.Decision) int {
 
 // refusalText is a refusal on one line.
 func refusalText(r *pb.AcquireResponse) string {
-	text := dash(word(r.GetDecision())) + ": " + dash(word(r.GetReason()))
+	text := dash(enum.Word(r.GetDecision())) + ": " + dash(enum.Word(r.GetReason()))
 	if r.GetBlockedBy() != "" {
 		text += ", blocked by " + r.GetBlockedBy()
 	}
 	if d := r.GetDelay().AsDuration(); d > 0 {
 		text += ", ask again in " + terminal.Duration(d)
 	}
-	if a := word(r.GetAction()); a != "" {
+	if a := enum.Word(r.GetAction()); a != "" {
 		text += "; the service says " + a
 		if r.GetNext() != nil {
 			text += " to " + nextLevel(r.GetNext())
@@ -156,14 +157,14 @@ func refusalText(r *pb.AcquireResponse) string {
 
 func acquireDetails(r *pb.AcquireResponse) details {
 	d := newDetails()
-	d.styled("decision", word(r.GetDecision()), decisionStyle(r.GetDecision()))
-	d.add("reason", word(r.GetReason()))
+	d.styled("decision", enum.Word(r.GetDecision()), decisionStyle(r.GetDecision()))
+	d.add("reason", enum.Word(r.GetReason()))
 	d.add("rule", r.GetRule())
 	d.add("blocked by", r.GetBlockedBy())
 	if delay := r.GetDelay().AsDuration(); delay > 0 {
 		d.add("ask again in", terminal.Duration(delay))
 	}
-	d.add("do instead", word(r.GetAction()))
+	d.add("do instead", enum.Word(r.GetAction()))
 	d.add("next", nextLevel(r.GetNext()))
 	if r.GetTerminal() {
 		d.add("terminal", "asking again does not help by itself")
@@ -190,7 +191,7 @@ func permitDetails(d details, p *pb.Permit) {
 	d.add("timeout", terminal.Duration(p.GetTimeoutHint().AsDuration()))
 	d.add("lease", terminal.Duration(p.GetLease().AsDuration()))
 	if cost := p.GetReserved().GetCostMicros(); cost > 0 {
-		d.add("reserved", fmt.Sprintf("%s (%s)", terminal.Money(cost, terminal.Unknown), word(p.GetEstimateSource())))
+		d.add("reserved", fmt.Sprintf("%s (%s)", terminal.Money(cost, terminal.Unknown), enum.Word(p.GetEstimateSource())))
 	}
 	d.add("idempotency key", p.GetIdempotencyKey())
 	d.add("operation", p.GetOperationId())
@@ -203,7 +204,7 @@ func runSummary(r *pb.RunSummary) string {
 	if r == nil {
 		return ""
 	}
-	text := fmt.Sprintf("%s is %s, %s spent", r.GetRunId(), word(r.GetState()), terminal.Money(r.GetSpent().GetCostMicros(), terminal.Unknown))
+	text := fmt.Sprintf("%s is %s, %s spent", r.GetRunId(), enum.Word(r.GetState()), terminal.Money(r.GetSpent().GetCostMicros(), terminal.Unknown))
 	if left := r.GetRemaining(); left != nil && left.CostMicros != nil {
 		text += ", " + terminal.Money(left.GetCostMicros(), terminal.Unknown) + " left"
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -80,9 +81,9 @@ func (s *session) listDecisions(ctx context.Context, query *pb.ListDecisionsRequ
 func decisionsTable(decisions []*pb.DecisionRecord) *terminal.Table {
 	table := terminal.NewTable(terminal.Columns("WHEN", "TARGET", "ANSWER", "REASON", "BLOCKED BY", "DELAY", "RUN", "=ID")...)
 	for _, d := range decisions {
-		answer, reason := word(d.GetDecision()), word(d.GetReason())
+		answer, reason := enum.Word(d.GetDecision()), enum.Word(d.GetReason())
 		if d.GetKind() == pb.DecisionKind_DECISION_KIND_REPORT {
-			answer, reason = word(d.GetAction()), d.GetSignalReason()
+			answer, reason = enum.Word(d.GetAction()), d.GetSignalReason()
 		}
 		delay := ""
 		if d.GetDelay().AsDuration() > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/resilienced/resilienced/cmd/resilienced/client"
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -111,7 +112,7 @@ func (s *session) enforcement(e *pb.Enforcement) error {
 	}
 	table := terminal.NewTable(terminal.Columns("=TARGETS", "RULES", "SET", "BY", "REASON")...)
 	for _, entry := range e.GetEntries() {
-		mode := terminal.Cell{Text: word(entry.GetMode()), Style: terminal.Good}
+		mode := terminal.Cell{Text: enum.Word(entry.GetMode()), Style: terminal.Good}
 		if entry.GetMode() == pb.EnforcementMode_ENFORCEMENT_MODE_OBSERVE {
 			mode.Style = terminal.Warn
 		}

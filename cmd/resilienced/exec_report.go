@@ -11,6 +11,7 @@ import (
 
 	"github.com/resilienced/resilienced/cmd/resilienced/child"
 	"github.com/resilienced/resilienced/cmd/resilienced/client"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -106,7 +107,7 @@ func (g *guarded) beats(ctx context.Context, h *heartbeat, p *pb.Permit, every t
 		e, _ := client.As(err)
 		switch {
 		case err == nil && got.GetCancelRequested():
-			g.say("ending the command: the service asks for it (%s)", dash(word(got.GetCancelReason())))
+			g.say("ending the command: the service asks for it (%s)", dash(enum.Word(got.GetCancelReason())))
 			close(h.stop)
 			return
 		case err == nil:

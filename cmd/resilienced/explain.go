@@ -12,6 +12,7 @@ import (
 
 	"github.com/resilienced/resilienced/cmd/resilienced/client"
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -65,20 +66,20 @@ func (s *session) explanation(got *pb.ExplainDecisionResponse) error {
 		return err
 	}
 	d := decisionDetails(got.GetRecord())
-	d.add("known from", word(got.GetSource()))
+	d.add("known from", enum.Word(got.GetSource()))
 	return d.Write(s.screen)
 }
 
 func decisionDetails(r *pb.DecisionRecord) details {
 	d := newDetails()
 	d.add("decision id", r.GetDecisionId())
-	d.add("asked", word(r.GetKind()))
+	d.add("asked", enum.Word(r.GetKind()))
 	d.add("when", age(r.GetAt()))
-	d.styled("decision", word(r.GetDecision()), decisionStyle(r.GetDecision()))
-	d.add("reason", word(r.GetReason()))
-	d.add("class", word(r.GetClass()))
+	d.styled("decision", enum.Word(r.GetDecision()), decisionStyle(r.GetDecision()))
+	d.add("reason", enum.Word(r.GetReason()))
+	d.add("class", enum.Word(r.GetClass()))
 	d.add("signal", r.GetSignalReason())
-	d.add("action", word(r.GetAction()))
+	d.add("action", enum.Word(r.GetAction()))
 	d.add("rule", r.GetRule())
 	d.add("blocked by", r.GetBlockedBy())
 	if r.GetDelay().AsDuration() > 0 {
@@ -140,11 +141,11 @@ func would(w *pb.WouldDecision) string {
 	if w == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s (%s by %s); the rule is observed and refuses nothing", word(w.GetDecision()), word(w.GetReason()), dash(w.GetRule()))
+	return fmt.Sprintf("%s (%s by %s); the rule is observed and refuses nothing", enum.Word(w.GetDecision()), enum.Word(w.GetReason()), dash(w.GetRule()))
 }
 
 func skippedLevel(l *pb.SkippedLevel) string {
-	text := level(l.GetTarget(), l.GetLevel()) + ": " + word(l.GetReason())
+	text := level(l.GetTarget(), l.GetLevel()) + ": " + enum.Word(l.GetReason())
 	if d := l.GetDelay().AsDuration(); d > 0 {
 		text += " for " + terminal.Duration(d)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -147,7 +148,7 @@ func (s *session) reportCall(ctx context.Context, permit string, f *callFlags) e
 
 // directiveText is a directive on one line.
 func directiveText(r *pb.ReportResponse) string {
-	text := dash(word(r.GetAction()))
+	text := dash(enum.Word(r.GetAction()))
 	if d := r.GetDelay().AsDuration(); d > 0 {
 		text += " in " + terminal.Duration(d)
 	}
@@ -160,13 +161,13 @@ func directiveText(r *pb.ReportResponse) string {
 func directiveDetails(r *pb.ReportResponse) details {
 	d := newDetails()
 	d.styled("do", directiveText(r), actionStyle(r.GetAction()))
-	d.add("retry", word(r.GetRetryScope()))
-	d.add("no retry because", word(r.GetRetryDenied()))
-	d.add("class", word(r.GetClass()))
-	d.add("certainty", word(r.GetCertainty()))
-	d.add("not counted", word(r.GetNotCountedBecause()))
+	d.add("retry", enum.Word(r.GetRetryScope()))
+	d.add("no retry because", enum.Word(r.GetRetryDenied()))
+	d.add("class", enum.Word(r.GetClass()))
+	d.add("certainty", enum.Word(r.GetCertainty()))
+	d.add("not counted", enum.Word(r.GetNotCountedBecause()))
 	if b := r.GetBreaker(); b != nil {
-		text := word(b.GetState())
+		text := enum.Word(b.GetState())
 		if b.GetOpenedNow() {
 			text += ", opened by this report"
 		}
@@ -183,7 +184,7 @@ func directiveDetails(r *pb.ReportResponse) details {
 		d.add("terminal", "every further acquire of this operation is refused")
 	}
 	if w := r.GetWould(); w != nil {
-		d.add("would have been", fmt.Sprintf("%s (%s); the rule is observed", word(w.GetAction()), word(w.GetReason())))
+		d.add("would have been", fmt.Sprintf("%s (%s); the rule is observed", enum.Word(w.GetAction()), enum.Word(w.GetReason())))
 	}
 	d.add("decision id", r.GetDecisionId())
 	return d

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -145,7 +146,7 @@ func reasons(counts []*pb.RefusalCount) string {
 	var parts []string
 	for _, c := range sorted {
 		if c.GetCalls() > 0 {
-			parts = append(parts, dash(word(c.GetReason()))+" "+thousands(c.GetCalls()))
+			parts = append(parts, dash(enum.Word(c.GetReason()))+" "+thousands(c.GetCalls()))
 		}
 	}
 	if len(parts) == 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -45,7 +46,7 @@ func runsTable(runs []*pb.Run) *terminal.Table {
 	table := terminal.NewTable(terminal.Columns("=RUN", "STATE", ">SPENT", ">ASSUMED", ">RESERVED", ">CAP", ">CALLS", ">TOKENS", "STARTED", "NOTE")...)
 	for _, r := range runs {
 		table.Row(terminal.Cell{Text: r.GetRunId()},
-			terminal.Cell{Text: dash(word(r.GetState())), Style: runStyle(r.GetState())},
+			terminal.Cell{Text: dash(enum.Word(r.GetState())), Style: runStyle(r.GetState())},
 			terminal.Cell{Text: terminal.Money(r.GetSpent().GetCostMicros(), r.GetCurrency())},
 			terminal.Cell{Text: moneyOrNone(r.GetAssumed().GetCostMicros(), r.GetCurrency())},
 			terminal.Cell{Text: moneyOrNone(r.GetReserved().GetCostMicros(), r.GetCurrency())},

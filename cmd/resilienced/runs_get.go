@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -37,7 +38,7 @@ func runDetails(r *pb.Run) details {
 	d := newDetails()
 	d.add("run", r.GetRunId())
 	d.add("parent", r.GetParentRunId())
-	d.styled("state", word(r.GetState()), runStyle(r.GetState()))
+	d.styled("state", enum.Word(r.GetState()), runStyle(r.GetState()))
 	if r.GetBlockedBy() != r.GetRunId() {
 		d.add("blocked by", r.GetBlockedBy())
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -53,7 +54,7 @@ func targetsTable(targets []*pb.Target) *terminal.Table {
 	table := terminal.NewTable(terminal.Columns("=TARGET", "STATE", "FOR", ">FAILURES", ">CALLS", ">IN USE", "COOLDOWN", "NOTE")...)
 	for _, t := range targets {
 		table.Row(terminal.Cell{Text: targetName(t)},
-			terminal.Cell{Text: dash(word(t.GetEffectiveState())), Style: targetStyle(t.GetEffectiveState())},
+			terminal.Cell{Text: dash(enum.Word(t.GetEffectiveState())), Style: targetStyle(t.GetEffectiveState())},
 			terminal.Cell{Text: openFor(t)},
 			terminal.Cell{Text: strconv.FormatInt(t.GetWindow().GetFailures(), 10)},
 			terminal.Cell{Text: strconv.FormatInt(t.GetWindow().GetCalls(), 10)},
@@ -97,7 +98,7 @@ func targetNote(t *pb.Target) string {
 	if len(t.GetObserved()) > 0 {
 		notes = append(notes, "observed: "+strings.Join(t.GetObserved(), ","))
 	}
-	if cause := word(t.GetCause()); cause != "" {
+	if cause := enum.Word(t.GetCause()); cause != "" {
 		notes = append(notes, cause)
 	}
 	if f := t.GetForced(); f != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -82,8 +83,8 @@ func targetDetails(t *pb.Target) details {
 	d := newDetails()
 	d.add("target", t.GetTarget())
 	d.add("credential", t.GetCredentialRef())
-	d.styled("state", word(t.GetEffectiveState()), targetStyle(t.GetEffectiveState()))
-	d.add("cause", word(t.GetCause()))
+	d.styled("state", enum.Word(t.GetEffectiveState()), targetStyle(t.GetEffectiveState()))
+	d.add("cause", enum.Word(t.GetCause()))
 	d.add("open for", openFor(t))
 	if f := t.GetForced(); f != nil {
 		d.add("set by", dash(f.GetBy())+": "+f.GetReason())
@@ -114,8 +115,8 @@ func targetDetails(t *pb.Target) details {
 
 // transition is a change of state in a few words.
 func transition(c *pb.TargetTransition) string {
-	text := dash(word(c.GetFrom())) + " → " + dash(word(c.GetTo()))
-	if cause := word(c.GetCause()); cause != "" {
+	text := dash(enum.Word(c.GetFrom())) + " → " + dash(enum.Word(c.GetTo()))
+	if cause := enum.Word(c.GetCause()); cause != "" {
 		text += " (" + cause + ")"
 	}
 	if c.GetActor() != "" || c.GetReason() != "" {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -52,9 +53,9 @@ func newTargetsHistory() *cobra.Command {
 func historyTable(changes []*pb.TargetTransition) *terminal.Table {
 	table := terminal.NewTable(terminal.Columns("WHEN", "FROM", "TO", "CAUSE", "BY", "REASON")...)
 	for _, c := range changes {
-		table.Row(terminal.Cell{Text: age(c.GetAt())}, terminal.Cell{Text: dash(word(c.GetFrom()))},
-			terminal.Cell{Text: dash(word(c.GetTo())), Style: targetStyle(c.GetTo())},
-			terminal.Cell{Text: word(c.GetCause())}, terminal.Cell{Text: c.GetActor()}, terminal.Cell{Text: c.GetReason()})
+		table.Row(terminal.Cell{Text: age(c.GetAt())}, terminal.Cell{Text: dash(enum.Word(c.GetFrom()))},
+			terminal.Cell{Text: dash(enum.Word(c.GetTo())), Style: targetStyle(c.GetTo())},
+			terminal.Cell{Text: enum.Word(c.GetCause())}, terminal.Cell{Text: c.GetActor()}, terminal.Cell{Text: c.GetReason()})
 	}
 	return table
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -73,7 +74,7 @@ func setsBreaker(mode pb.BreakerMode, cmd *cobra.Command) *cobra.Command {
 }
 
 func breakerSet(t *pb.Target) string {
-	text := fmt.Sprintf("%s is %s", targetName(t), dash(word(t.GetEffectiveState())))
+	text := fmt.Sprintf("%s is %s", targetName(t), dash(enum.Word(t.GetEffectiveState())))
 	switch f := t.GetForced(); {
 	case f == nil:
 	case f.GetRemaining() == nil:

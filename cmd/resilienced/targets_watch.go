@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -90,7 +91,7 @@ func (w *watcher) each(t *pb.Target) error {
 	case w.form == formJSON:
 		return w.line(t)
 	}
-	text := time.Now().UTC().Format(time.RFC3339) + "  " + targetName(t) + "  " + dash(word(t.GetEffectiveState()))
+	text := time.Now().UTC().Format(time.RFC3339) + "  " + targetName(t) + "  " + dash(enum.Word(t.GetEffectiveState()))
 	if d := openFor(t); d != "" {
 		text += " for " + d
 	}

@@ -4,30 +4,13 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/resilienced/resilienced/drill/enum"
 )
-
-// enumPrefix is what all names of an enum begin with, such as ACTION_.
-func enumPrefix(d protoreflect.EnumDescriptor) string {
-	return strings.TrimSuffix(string(d.Values().ByNumber(0).Name()), "UNSPECIFIED")
-}
-
-// word is an enum's value as people read it: without prefix, empty for the
-// unspecified one, and a number for one that only a newer server knows.
-func word(e protoreflect.Enum) string {
-	value := e.Descriptor().Values().ByNumber(e.Number())
-	switch {
-	case e.Number() == 0:
-		return ""
-	case value == nil:
-		return strconv.Itoa(int(e.Number()))
-	}
-	return strings.TrimPrefix(string(value.Name()), enumPrefix(e.Descriptor()))
-}
 
 // dash is a word for a cell that must not be empty.
 func dash(text string) string {
@@ -45,20 +28,18 @@ type enumValue[E interface {
 }] struct{ value E }
 
 // String returns the word.
-func (v *enumValue[E]) String() string { return strings.ToLower(word(v.value)) }
+func (v *enumValue[E]) String() string { return strings.ToLower(enum.Word(v.value)) }
 
 // Type names the words for help.
 func (v *enumValue[E]) Type() string { return strings.Join(enumWords(v.value), "|") }
 
 // Set takes a word of the enum.
 func (v *enumValue[E]) Set(text string) error {
-	name := strings.ToUpper(strings.ReplaceAll(text, "-", "_"))
-	d := v.value.Descriptor()
-	found := d.Values().ByName(protoreflect.Name(enumPrefix(d) + name))
-	if found == nil || found.Number() == 0 {
+	found := enum.Number(v.value, strings.ToUpper(strings.ReplaceAll(text, "-", "_")))
+	if found == 0 {
 		return fmt.Errorf("use one of %s", strings.Join(enumWords(v.value), ", "))
 	}
-	v.value = E(found.Number())
+	v.value = E(found)
 	return nil
 }
 
@@ -72,7 +53,7 @@ type enumList[E interface {
 func (v *enumList[E]) String() string {
 	all := make([]string, 0, len(v.values))
 	for _, e := range v.values {
-		all = append(all, strings.ToLower(word(e)))
+		all = append(all, strings.ToLower(enum.Word(e)))
 	}
 	return strings.Join(all, ",")
 }
@@ -95,14 +76,11 @@ func (v *enumList[E]) Set(text string) error {
 	return nil
 }
 
-// enumWords are the words of an enum.
+// enumWords are the words of an enum, as flags take them.
 func enumWords(e protoreflect.Enum) []string {
-	values := e.Descriptor().Values()
-	var all []string
-	for i := range values.Len() {
-		if value := values.Get(i); value.Number() != 0 {
-			all = append(all, strings.ToLower(strings.TrimPrefix(string(value.Name()), enumPrefix(e.Descriptor()))))
-		}
+	all := enum.Words(e)
+	for i := range all {
+		all[i] = strings.ToLower(all[i])
 	}
 	return all
 }

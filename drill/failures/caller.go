@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -108,7 +109,7 @@ func (s *stage) attempt(name string, p *pb.Permit, how answers, end *ending) (ov
 // acquired is an answer to Acquire in one line.
 func acquired(r *pb.AcquireResponse) string {
 	var b strings.Builder
-	b.WriteString(word(r.GetDecision(), "DECISION_"))
+	b.WriteString(enum.Word(r.GetDecision()))
 	if p := r.GetPermit(); p != nil {
 		fmt.Fprintf(&b, " %s, attempt %d", p.GetTarget(), p.GetAttempt())
 		if p.GetIsProbe() {
@@ -122,13 +123,13 @@ func acquired(r *pb.AcquireResponse) string {
 		}
 	}
 	if r.GetReason() != pb.DecisionReason_DECISION_REASON_UNSPECIFIED {
-		fmt.Fprintf(&b, ", %s", word(r.GetReason(), "DECISION_REASON_"))
+		fmt.Fprintf(&b, ", %s", enum.Word(r.GetReason()))
 	}
 	if r.GetRule() != "" {
 		fmt.Fprintf(&b, " by %s", r.GetRule())
 	}
 	if w := r.GetWould(); w != nil {
-		fmt.Fprintf(&b, ", observed: would be %s %s", word(w.GetDecision(), "DECISION_"), word(w.GetReason(), "DECISION_REASON_"))
+		fmt.Fprintf(&b, ", observed: would be %s %s", enum.Word(w.GetDecision()), enum.Word(w.GetReason()))
 	}
 	if d := r.GetDelay().AsDuration(); d > 0 {
 		fmt.Fprintf(&b, ", for %v", d)
@@ -139,7 +140,7 @@ func acquired(r *pb.AcquireResponse) string {
 // reported is an answer to Report in one line.
 func reported(r *pb.ReportResponse) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s): %s", r.GetReason(), r.GetRule(), word(r.GetAction(), "ACTION_"))
+	fmt.Fprintf(&b, "%s (%s): %s", r.GetReason(), r.GetRule(), enum.Word(r.GetAction()))
 	if d := r.GetDelay().AsDuration(); d > 0 {
 		fmt.Fprintf(&b, " in %v", d)
 	}
@@ -147,7 +148,7 @@ func reported(r *pb.ReportResponse) string {
 		fmt.Fprintf(&b, " to %s", n.GetTarget())
 	}
 	if d := r.GetRetryDenied(); d != pb.DecisionReason_DECISION_REASON_UNSPECIFIED {
-		fmt.Fprintf(&b, ", no retry: %s", word(d, "DECISION_REASON_"))
+		fmt.Fprintf(&b, ", no retry: %s", enum.Word(d))
 	}
 	if r.GetBreaker().GetOpenedNow() {
 		b.WriteString("; the breaker OPENS")

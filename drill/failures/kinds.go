@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -29,7 +30,7 @@ func failure(code int32) outcome {
 }
 
 func verdict(v pb.QualityVerdict) outcome {
-	return outcome{"200, " + word(v, "QUALITY_VERDICT_"), func(r *pb.ReportRequest) {
+	return outcome{"200, " + enum.Word(v), func(r *pb.ReportRequest) {
 		status200().report(r)
 		r.Quality = &pb.Quality{Verdict: v}
 	}}
@@ -184,7 +185,7 @@ func (s *stage) untilDefault(id string) error {
 	if e, err = read(); err != nil {
 		return err
 	}
-	s.say("the deadline: %s, %s", word(e.GetState(), "ESCALATION_STATE_"), word(e.GetDefaultAction(), "DEFAULT_ACTION_"))
+	s.say("the deadline: %s, %s", enum.Word(e.GetState()), enum.Word(e.GetDefaultAction()))
 	s.fire("the default at the deadline")
 	return nil
 }

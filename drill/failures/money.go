@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
@@ -167,7 +168,7 @@ func (s *stage) settled() error {
 		return fmt.Errorf("read the run: %w", err)
 	}
 	r := resp.GetRun()
-	s.say("the run: %s, spent %s of %s, overrun %s", word(r.GetState(), "RUN_STATE_"),
+	s.say("the run: %s, spent %s of %s, overrun %s", enum.Word(r.GetState()),
 		dollars(r.GetSpent().GetCostMicros()), dollars(r.GetCaps().GetCostMicros()), dollars(r.GetOverrunMicros()))
 	return nil
 }

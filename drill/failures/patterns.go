@@ -3,14 +3,15 @@
 package failures
 
 import (
+	"github.com/resilienced/resilienced/drill/enum"
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
 )
 
 // noteAcquire notes what an answer to Acquire shows.
 func (s *stage) noteAcquire(r *pb.AcquireResponse) {
-	reason := word(r.GetReason(), "DECISION_REASON_")
+	reason := enum.Word(r.GetReason())
 	if w := r.GetWould(); w != nil {
-		s.fire("observed only: " + word(w.GetReason(), "DECISION_REASON_"))
+		s.fire("observed only: " + enum.Word(w.GetReason()))
 	}
 	switch {
 	case r.GetReason() == pb.DecisionReason_DECISION_REASON_UNSPECIFIED:

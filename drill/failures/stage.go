@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -102,6 +101,3 @@ func (s *stage) breaker(target string) (*pb.Target, error) {
 	}
 	return resp.GetTarget(), nil
 }
-
-// word is an enum's name without its prefix.
-func word(e fmt.Stringer, prefix string) string { return strings.TrimPrefix(e.String(), prefix) }
