@@ -56,7 +56,7 @@ func (d *decisionID) encode() string {
 
 func decodeDecision(id string) (*decisionID, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(id, decisionPrefix))
-	if err != nil || len(raw) < 3 || raw[0] != decisionVersion || !strings.HasPrefix(id, decisionPrefix) {
+	if err != nil || len(raw) < 3 || raw[0] != decisionVersion || !strings.HasPrefix(id, decisionPrefix) || hasLineBreak(id) {
 		return nil, false
 	}
 	d := &decisionID{method: raw[1], outcome: raw[2]}

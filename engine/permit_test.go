@@ -150,6 +150,12 @@ func TestForgedPermits(t *testing.T) {
 				t.Fatalf("byte %d changed: %v", i, err)
 			}
 		}
+		for _, longer := range []string{g.PermitID + "\n", "\r" + g.PermitID, g.PermitID[:9] + "\r\n" + g.PermitID[9:]} {
+			_, err := e.Report(t.Context(), &engine.ReportRequest{Namespace: "n", PermitID: longer})
+			if !errors.Is(err, engine.ErrPermitForged) {
+				t.Fatalf("with a line break, %q: %v", longer, err)
+			}
+		}
 		if _, err := e.Report(t.Context(), &engine.ReportRequest{Namespace: "m", PermitID: g.PermitID}); !errors.Is(err, engine.ErrPermitForged) {
 			t.Fatalf("in another namespace: %v", err)
 		}

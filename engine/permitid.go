@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash"
+	"strings"
 	"sync"
 
 	"github.com/resilienced/resilienced/rules"
@@ -98,7 +99,7 @@ func (p *permitIDs) decode(id string) (*claims, bool) {
 	var err error
 	s.text = append(s.text[:0], id...)
 	s.raw, err = base64.RawURLEncoding.Strict().AppendDecode(s.raw[:0], s.text)
-	if err != nil || len(s.raw) < macSize+2 || s.raw[0] != permitVersion {
+	if err != nil || len(s.raw) < macSize+2 || s.raw[0] != permitVersion || hasLineBreak(id) {
 		return nil, false
 	}
 	body, sum := s.raw[:len(s.raw)-macSize], s.raw[len(s.raw)-macSize:]
@@ -114,6 +115,10 @@ func (p *permitIDs) decode(id string) (*claims, bool) {
 	c.Expires, c.Cost = rules.Instant(r.varint()), r.varint()
 	return c, !r.bad && len(r.rest) == 0
 }
+
+// hasLineBreak reports whether an id has what base64 passes over: such an id
+// is not the one that was given out.
+func hasLineBreak(id string) bool { return strings.ContainsAny(id, "\r\n") }
 
 // reader takes a permit id, or a decision id, apart.
 type reader struct {

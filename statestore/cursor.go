@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 )
 
 // Position is a place in a list: lists sort by Order, then by Name. Order is
@@ -48,6 +49,10 @@ func (q Query) Start() (Position, bool, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(q.After)
 	if err != nil {
 		return Position{}, false, fmt.Errorf("%w: %w", ErrBadCursor, err)
+	}
+	// The decoder passes over line breaks, wherever they stand.
+	if strings.ContainsAny(q.After, "\r\n") {
+		return Position{}, false, fmt.Errorf("%w: it has a line break", ErrBadCursor)
 	}
 	if len(b) < sumSize+8 || binary.BigEndian.Uint32(b) != q.listSum(b[sumSize:]) {
 		return Position{}, false, fmt.Errorf("%w: it belongs to another list", ErrBadCursor)

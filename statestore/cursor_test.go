@@ -48,6 +48,7 @@ func FuzzStart(f *testing.F) {
 	f.Add("")
 	f.Add(q.CursorAt(Position{Order: -1, Name: "a"}))
 	f.Add(base64.RawURLEncoding.EncodeToString(make([]byte, 12)))
+	f.Add("\n" + q.CursorAt(Position{Order: -1, Name: "a"}) + "\r\n")
 	f.Fuzz(func(t *testing.T, token string) {
 		q.After = token
 		p, more, err := q.Start()
