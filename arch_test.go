@@ -61,6 +61,7 @@ var layers = []layer{
 	{folder: "statestore/memory", may: []string{"statestore!", "rules"}, noReach: append(wire, drivers...)},
 	{folder: "statestore/sqlite", may: []string{"statestore!", "rules"}, noReach: wire},
 	{folder: "statestore/postgres", may: []string{"statestore!", "rules"}, noReach: wire},
+	{folder: "statestore/transfer", may: []string{"statestore!", "rules"}, noReach: append(wire, drivers...)},
 	{
 		folder: "engine", may: []string{"policy", "statestore!", "rules"},
 		noStd: []string{"database/sql"}, noReach: slices.Concat(wire, drivers, watching),
@@ -80,9 +81,10 @@ var layers = []layer{
 	{folder: "node", may: []string{"server", "notify", "telemetry", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "drill", may: []string{"node", "gen", "clients/go"}},
 	{folder: "bench", may: []string{
-		"node", "server", "telemetry", "engine", "policy", "statestore", "rules", "gen", "clients/go",
+		"test/pgserver", "node", "server", "telemetry", "engine", "policy", "statestore", "rules", "gen", "clients/go",
 	}},
 	{folder: "cmd", may: []string{"node", "bench", "drill", "simulate", "server", "engine", "policy", "rules", "gen", "clients/go"}},
+	{folder: "test/pgserver", may: none},
 	{folder: "test", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "internal", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen", "clients/go"}},
 }
