@@ -102,8 +102,9 @@ func (c *command) begin(ctx context.Context, e *Engine, namespace string, urgent
 	e.planClock(c)
 }
 
-// spent reports whether nobody else holds the command any more.
-func (c *command) spent() bool { return c.done && !c.left }
+// spent reports, to the command's caller, whether nobody else holds it any
+// more. Of one that was left in flight only that may be looked at.
+func (c *command) spent() bool { return !c.left && c.done }
 
 // key adds a record to the command's wants and returns its handle. Asking for
 // a record twice keeps the stronger mode.
