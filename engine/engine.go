@@ -78,6 +78,7 @@ type Engine struct {
 	draw         func() uint64
 	watchers     *watchers
 	returns      *returns
+	teller       *teller
 	storeTime    atomic.Int64
 	commanded    atomic.Uint64 // commands that were committed
 
@@ -100,7 +101,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
 		onEvent: c.OnEvent, observer: c.Observer,
 		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
-		returns:  newReturns(),
+		returns:  newReturns(), teller: newTeller(c.Store),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
@@ -121,6 +122,11 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e.loops.Go(e.flushLoop)
 	if e.commits.shared {
 		e.loops.Go(e.returnLoop)
+	}
+	if e.teller.notifier != nil {
+		e.loops.Go(e.tellLoop)
+		e.loops.Go(e.hearLoop)
+		e.loops.Go(e.followLoop)
 	}
 	if !e.record.off {
 		e.loops.Go(e.record.loop)

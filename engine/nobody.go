@@ -57,10 +57,7 @@ func (q *returns) offer(r *release) {
 		q.dropped++
 	}
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	nudge(q.wake)
 }
 
 func (q *returns) take() (some []*release, dropped int) {
