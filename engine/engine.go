@@ -101,7 +101,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
 		onEvent: c.OnEvent, observer: c.Observer,
 		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
-		returns:  newReturns(), teller: newTeller(c.Store),
+		returns: newReturns(), teller: newTeller(c.Store),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
