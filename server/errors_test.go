@@ -38,6 +38,8 @@ func TestPublicErrors(t *testing.T) {
 		{&engine.InvalidError{Field: "chain", Why: "there is none"}, codes.InvalidArgument, "CHAIN_UNKNOWN", "chain", 0},
 		{&engine.InvalidError{Field: "page_token", Why: "it is not one"}, codes.InvalidArgument, "PAGE_TOKEN_INVALID", "page_token", 0},
 		{&engine.OverloadedError{Delay: 250 * time.Millisecond}, codes.ResourceExhausted, "OVERLOADED", "", 250 * time.Millisecond},
+		{&engine.DelayedError{Err: fmt.Errorf("%w: slow", engine.ErrUnavailable), Delay: 130 * time.Millisecond}, codes.Unavailable, "STORE_UNAVAILABLE", "", 130 * time.Millisecond},
+		{&engine.DelayedError{Err: fmt.Errorf("%w: slow", engine.ErrOutcomeUnknown), Delay: 0}, codes.Unavailable, "OUTCOME_UNKNOWN", "", time.Millisecond},
 		{&engine.OverloadedError{}, codes.ResourceExhausted, "OVERLOADED", "", time.Millisecond},
 		{&engine.MismatchError{Field: "request_id", Recorded: "GRANTED"}, codes.AlreadyExists, "IDEMPOTENCY_MISMATCH", "", 0},
 		{&policy.ParseError{Problems: []policy.Problem{{File: "p", Line: 3, Column: 1, Path: "targets[0].retry", Text: "x"}}, More: true}, codes.InvalidArgument, "POLICY_INVALID", "yaml.targets[0].retry", 0},
