@@ -40,6 +40,8 @@ type Config struct {
 	// DSNOptions are added to the database's address; empty:
 	// "connect_timeout=2", so that a host that is silent costs no more.
 	DSNOptions string
+	// Skewable says that Binary was built with Source.Skewable.
+	Skewable bool
 	// Faketime starts PostgreSQL so that SkewDatabase can move its clock.
 	Faketime bool
 	// Sync has PostgreSQL wait for the disk.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Fault is one thing that is broken for a while. It is for one use, by one
@@ -52,42 +54,53 @@ func counted(n int, what string) (string, error) {
 	return fmt.Sprintf("%d %s", n, what), nil
 }
 
-// watch looks at something again and again until it is stopped, and keeps the
-// highest number seen.
+// watch keeps what it sees in the database while a fault is there.
 type watch struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	most    int
+	most    int // the highest number
+	total   int // of all numbers
 	err     error
 }
 
-func startWatch(look func(context.Context) (int, error)) *watch {
-	ctx, stop := context.WithCancel(context.Background())
+// noWatch is a watch that was not started.
+func noWatch() *watch { return &watch{stop: func() {}} }
+
+// watchPrimary runs a query on the primary, whose only value is a number, again
+// and again until the watch is ended. Its connection goes by no proxy.
+func watchPrimary(ctx context.Context, c *Cluster, query string) (*watch, error) {
+	conn, err := pgx.Connect(ctx, c.Primary().AdminDSN(c.Database()))
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w := &watch{stop: stop}
 	w.running.Go(func() {
+		defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 		for ctx.Err() == nil {
-			n, err := look(ctx)
-			if err != nil && ctx.Err() == nil {
-				w.err = err
+			var n int
+			if err := conn.QueryRow(ctx, query).Scan(&n); err != nil {
+				if ctx.Err() == nil {
+					w.err = err
+				}
+				return
 			}
 			w.most = max(w.most, n)
+			w.total += n
 			select {
 			case <-ctx.Done():
 			case <-time.After(20 * time.Millisecond):
 			}
 		}
 	})
-	return w
+	return w, nil
 }
 
-// end stops the watch and returns the highest number and the last error.
-func (w *watch) end() (int, error) {
-	if w == nil {
-		return 0, nil
-	}
+// end ends the watch and returns its error. What it saw may be read then.
+func (w *watch) end() error {
 	w.stop()
 	w.running.Wait()
-	return w.most, w.err
+	return w.err
 }
 
 // until looks again and again until the answer is yes.

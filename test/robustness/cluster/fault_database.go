@@ -129,124 +129,87 @@ func Failover(oldReturns bool) Fault {
 
 // PausePrimary stops every process of the primary (SIGSTOP); End lets them go
 // on.
-func PausePrimary() Fault { return pause("primary paused", (*Cluster).Primary, nil) }
-
-// PauseStandby stops every process of the synchronous standby, for which
-// commits then wait.
-func PauseStandby() Fault {
-	return pause("standby paused", (*Cluster).Standby, func(ctx context.Context, c *Cluster) (*watch, error) {
-		return watchSQL(ctx, c, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-	})
-}
-
-// pause pauses a server. What is watched meanwhile must be seen; without that,
-// the server must not answer.
-func pause(kind string, which func(*Cluster) *pgserver.Server, watching func(context.Context, *Cluster) (*watch, error)) Fault {
-	var w *watch
+func PausePrimary() Fault {
 	var paused *pgserver.Server
-	var silent int
+	var silent time.Duration
 	return &fault{
-		kind: kind,
-		begin: func(ctx context.Context, c *Cluster) (err error) {
-			if watching != nil {
-				if w, err = watching(ctx, c); err != nil {
-					return err
-				}
-			}
-			paused = which(c)
+		kind: "primary paused",
+		begin: func(ctx context.Context, c *Cluster) error {
+			paused = c.Primary()
 			if err := paused.Pause(); err != nil {
 				return err
 			}
-			w2 := time.Now()
+			began := time.Now()
 			ask, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 			defer cancel()
 			if conn, err := pgx.Connect(ask, paused.AdminDSN("postgres")); err == nil {
 				return errors.Join(errNoEffect, conn.Close(ctx))
 			}
-			silent = int(time.Since(w2).Milliseconds())
+			silent = time.Since(began)
 			return nil
 		},
 		end: func(context.Context, *Cluster) error {
-			var err error
-			if paused != nil {
-				err = paused.Resume()
+			if paused == nil {
+				return nil
 			}
-			if w != nil {
-				silent, _ = w.end()
-			}
-			return err
+			return paused.Resume()
 		},
 		proof: func() (string, error) {
-			if watching != nil {
-				return counted(silent, "commits waited for the standby at once")
-			}
-			return counted(silent, "ms without an answer to a connection")
+			return counted(int(silent.Milliseconds()), "ms without an answer to a connection")
 		},
 	}
 }
 
-// watchSQL watches a count on the primary, by a connection of its own that no
-// fault of a proxy meets.
-func watchSQL(ctx context.Context, c *Cluster, query string) (*watch, error) {
-	conn, err := pgx.Connect(ctx, c.Primary().AdminDSN(c.Database()))
-	if err != nil {
-		return nil, err
+// PauseStandby stops every process of the synchronous standby, for which
+// commits then wait.
+func PauseStandby() Fault {
+	w := noWatch()
+	var paused *pgserver.Server
+	return &fault{
+		kind: "standby paused",
+		begin: func(ctx context.Context, c *Cluster) error {
+			started, err := watchPrimary(ctx, c, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+			if err != nil {
+				return err
+			}
+			w = started
+			paused = c.Standby()
+			return paused.Pause()
+		},
+		end: func(context.Context, *Cluster) error {
+			err := w.end()
+			if paused != nil {
+				err = errors.Join(err, paused.Resume())
+			}
+			return err
+		},
+		proof: func() (string, error) { return counted(w.most, "commits waited for the standby at once") },
 	}
-	w := startWatch(func(ctx context.Context) (n int, err error) {
-		if err := conn.QueryRow(ctx, query).Scan(&n); err != nil {
-			return 0, err
-		}
-		return n, nil
-	})
-	stop := w.stop
-	w.stop = func() {
-		stop()
-		w.running.Wait()
-		conn.Close(context.Background()) //nolint:errcheck // nothing is lost with it
-	}
-	return w, nil
 }
 
 // TerminateBackends ends the service's connections by pg_terminate_backend,
 // again and again.
 func TerminateBackends() Fault {
-	var w *watch
-	var total int
+	w := noWatch()
 	return &fault{
 		kind: "backends terminated",
 		begin: func(ctx context.Context, c *Cluster) error {
-			conn, err := pgx.Connect(ctx, c.Primary().AdminDSN(c.Database()))
-			if err != nil {
-				return err
+			started, err := watchPrimary(ctx, c, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+				WHERE usename <> current_user AND datname = current_database()`)
+			if err == nil {
+				w = started
 			}
-			w = startWatch(func(ctx context.Context) (int, error) {
-				var n int
-				err := conn.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-					WHERE usename <> current_user AND datname = current_database()`).Scan(&n)
-				total += n
-				return n, err
-			})
-			stop := w.stop
-			w.stop = func() {
-				stop()
-				w.running.Wait()
-				conn.Close(context.Background()) //nolint:errcheck // nothing is lost with it
-			}
-			return nil
-		},
-		end: func(context.Context, *Cluster) error {
-			_, err := w.end()
 			return err
 		},
-		proof: func() (string, error) { return counted(total, "backends terminated") },
+		end:   func(context.Context, *Cluster) error { return w.end() },
+		proof: func() (string, error) { return counted(w.total, "backends terminated") },
 	}
 }
 
 // HoldLock locks every table of the service's schema from outside.
 func HoldLock(schema string) Fault {
 	var conn *pgx.Conn
-	var w *watch
-	var most int
+	w := noWatch()
 	return &fault{
 		kind: "lock held",
 		begin: func(ctx context.Context, c *Cluster) (err error) {
@@ -262,22 +225,22 @@ func HoldLock(schema string) Fault {
 			if tables == "" {
 				return fmt.Errorf("the schema %q has no tables", schema)
 			}
-			w, err = watchSQL(ctx, c, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename <> current_user")
+			started, err := watchPrimary(ctx, c, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename <> current_user")
 			if err != nil {
 				return err
 			}
+			w = started
 			_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE "+tables+" IN ACCESS EXCLUSIVE MODE")
 			return err
 		},
 		end: func(ctx context.Context, _ *Cluster) error {
-			most, _ = w.end()
-			if conn == nil {
-				return nil
+			err := w.end()
+			if conn != nil {
+				err = errors.Join(err, conn.Close(ctx)) // which rolls back
 			}
-			_, err := conn.Exec(ctx, "ROLLBACK")
-			return errors.Join(err, conn.Close(ctx))
+			return err
 		},
-		proof: func() (string, error) { return counted(most, "backends waited for a lock at once") },
+		proof: func() (string, error) { return counted(w.most, "backends waited for a lock at once") },
 	}
 }
 

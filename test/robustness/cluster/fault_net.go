@@ -44,7 +44,9 @@ const (
 	ToClient
 )
 
-func (d Direction) String() string { return [...]string{"both ways", "to the server", "to the client"}[d] }
+func (d Direction) String() string {
+	return [...]string{"both ways", "to the server", "to the client"}[d]
+}
 
 func (d Direction) rules(r proxy.Rule) proxy.Rules {
 	switch d {
@@ -102,11 +104,14 @@ func Drop(l Link) Fault {
 		func(c proxy.Count) (int, string) { return int(c.Cut + c.Refused), "connections cut or refused" })
 }
 
+// ofDatabase ends the kinds of faults between a replica and the database.
+const ofDatabase = ", database"
+
 // network makes a fault of rules of proxies. A rule that refuses also cuts what
 // is open.
 func network(kind, about string, l Link, rules proxy.Rules, effect func(proxy.Count) (int, string)) Fault {
 	if l.Database {
-		kind += ", database"
+		kind += ofDatabase
 	}
 	var before []proxy.Count
 	var did []string

@@ -143,4 +143,3 @@ func ended(how, want string) (string, error) {
 	}
 	return how, nil
 }
-
