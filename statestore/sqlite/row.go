@@ -45,15 +45,22 @@ func encodeRow(codec *statestore.Codec, key statestore.Key, r statestore.Record)
 	return c, nil
 }
 
-// decodeRow returns the record of a row, or errDamaged if the row is not as it
-// was written.
+// decodeRow returns the record of a row. If the row is not as it was written,
+// or says what this version does not know, the error is a
+// *statestore.RecordError.
 func decodeRow(codec *statestore.Codec, key statestore.Key, ord, due, body driver.Value) (statestore.Record, error) {
 	b, _ := body.([]byte)
 	n := len(b) - crc32.Size
-	if n < 0 || binary.BigEndian.Uint32(b[n:]) != rowSum(key, ord, due, b[:n]) {
-		return nil, fmt.Errorf("%w: the checksum of %+v is wrong", errDamaged, key)
+	var r statestore.Record
+	err := fmt.Errorf("%w: the checksum is wrong", errDamaged)
+	if n >= 0 && binary.BigEndian.Uint32(b[n:]) == rowSum(key, ord, due, b[:n]) {
+		r, err = codec.Decode(key.Kind, b[:n])
 	}
-	return codec.Decode(key.Kind, b[:n])
+	if err != nil {
+		at, _ := ord.(int64)
+		return nil, &statestore.RecordError{Key: key, At: statestore.Position{Order: at, Name: key.Name}, Err: err}
+	}
+	return r, nil
 }
 
 // rowSum is a checksum over everything that a row says. SQLite itself keeps
