@@ -5,6 +5,7 @@ package statestore
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"reflect"
 	"testing"
 
@@ -112,10 +113,7 @@ func TestCanonicalIsTheSameForTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := make(map[string]int64, len(times))
-		for name, at := range times {
-			again[name] = at
-		}
+		again := maps.Clone(times)
 		if len(times) == 0 {
 			again = nil
 		}

@@ -17,9 +17,9 @@ import (
 	"github.com/resilienced/resilienced/statestore"
 )
 
-func options(t testing.TB) Options {
-	t.Helper()
-	return Options{Codec: codec(t), From: "a", ClockWait: 10 * time.Second}
+func options(tb testing.TB) Options {
+	tb.Helper()
+	return Options{Codec: codec(tb), From: "a", ClockWait: 10 * time.Second}
 }
 
 func TestCopyKeepsEverything(t *testing.T) {

@@ -44,8 +44,8 @@ const (
 	strange = statestore.Kind(200)
 )
 
-func codec(t testing.TB, more ...statestore.Kind) *statestore.Codec {
-	t.Helper()
+func codec(tb testing.TB, more ...statestore.Kind) *statestore.Codec {
+	tb.Helper()
 	kinds := Kinds()
 	kinds[named] = func() statestore.Record { return new(note) }
 	kinds[ordered] = func() statestore.Record { return new(ranked) }
@@ -54,27 +54,27 @@ func codec(t testing.TB, more ...statestore.Kind) *statestore.Codec {
 	}
 	c, err := statestore.NewStrictCodec(kinds)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
 
-func inMemory(t testing.TB) statestore.Store {
-	t.Helper()
+func inMemory(tb testing.TB) statestore.Store {
+	tb.Helper()
 	s := memory.New(memory.Config{})
-	t.Cleanup(func() { _ = s.Close() }) // it never fails
+	tb.Cleanup(func() { _ = s.Close() }) // it never fails
 	return s
 }
 
-func inSQLite(t testing.TB) statestore.Store {
-	t.Helper()
-	s, err := sqlite.Open(context.Background(), sqlite.Config{Path: filepath.Join(t.TempDir(), "r.db"), Codec: codec(t, strange), CheckBytes: -1})
+func inSQLite(tb testing.TB) statestore.Store {
+	tb.Helper()
+	s, err := sqlite.Open(context.Background(), sqlite.Config{Path: filepath.Join(tb.TempDir(), "r.db"), Codec: codec(tb, strange), CheckBytes: -1})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
@@ -85,25 +85,25 @@ func key(kind statestore.Kind, ns, name string) statestore.Key {
 }
 
 // put writes a record, or with nil removes it.
-func put(t testing.TB, s statestore.Store, k statestore.Key, r statestore.Record) {
-	t.Helper()
+func put(tb testing.TB, s statestore.Store, k statestore.Key, r statestore.Record) {
+	tb.Helper()
 	e := &statestore.Entry{Key: k, Mode: statestore.Write}
 	err := s.Update(context.Background(), []*statestore.Entry{e}, func(rules.Instant) (statestore.Durability, error) {
 		e.Put(r)
 		return statestore.Rebuildable, nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // fill puts n records of each kind into some namespaces, the server's own too.
-func fill(t testing.TB, s statestore.Store, n int) {
-	t.Helper()
+func fill(tb testing.TB, s statestore.Store, n int) {
+	tb.Helper()
 	for _, ns := range []string{"", "acme", "zeta\x1f"} {
 		for i := range n {
-			put(t, s, key(named, ns, fmt.Sprintf("n%05d", i)), &note{N: int64(i), Map: map[string]int64{"a": 1, "b": int64(i), "c": 3}})
-			put(t, s, key(ordered, ns, fmt.Sprintf("n%05d", i)), &ranked{N: int64(i), Rank: int64((i*7919)%n) - 3, Due: rules.Instant(i)})
+			put(tb, s, key(named, ns, fmt.Sprintf("n%05d", i)), &note{N: int64(i), Map: map[string]int64{"a": 1, "b": int64(i), "c": 3}})
+			put(tb, s, key(ordered, ns, fmt.Sprintf("n%05d", i)), &ranked{N: int64(i), Rank: int64((i*7919)%n) - 3, Due: rules.Instant(i)})
 		}
 	}
 }

@@ -71,10 +71,10 @@ func Unfinished(ctx context.Context, s Source) error {
 
 // change puts the mark or, with nil, takes it away. It waits for the disk, and
 // with it everything that was written before is there.
-func change(ctx context.Context, to statestore.Store, make func(now rules.Instant) *Mark) error {
+func change(ctx context.Context, to statestore.Store, next func(now rules.Instant) *Mark) error {
 	e := &statestore.Entry{Key: markKey(), Mode: statestore.Write}
 	return to.Update(ctx, []*statestore.Entry{e}, func(now rules.Instant) (statestore.Durability, error) {
-		if m := make(now); m != nil {
+		if m := next(now); m != nil {
 			e.Put(m)
 		} else {
 			e.Put(nil)
