@@ -26,8 +26,8 @@ type View struct {
 }
 
 // OpenView opens the database at cfg.Path, of which only Path and Codec
-// matter. It returns ErrNotADatabase if there is none, and otherwise the errors
-// of Open.
+// matter. It returns fs.ErrNotExist and ErrNotADatabase if there is none, and
+// otherwise the errors of Open.
 func OpenView(ctx context.Context, cfg Config) (*View, error) {
 	path, err := locate(cfg.Path)
 	if err == nil {
@@ -53,7 +53,7 @@ func readable(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: there is no database at %s; give the path of one", statestore.ErrNotADatabase, path)
+		return fmt.Errorf("%w: %w; give the path of a database", statestore.ErrNotADatabase, err)
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
@@ -63,11 +63,7 @@ func readable(path string) error {
 }
 
 func (v *View) open(ctx context.Context) error {
-	names, err := migrationNames()
-	if err != nil {
-		return err
-	}
-	v.latest = len(names)
+	v.latest = LatestSchema()
 	source, err := v.readOnly()
 	if err != nil {
 		return err
@@ -114,6 +110,15 @@ func (v *View) readOnly() (string, error) {
 	}
 	return dataSource(path) + "?mode=ro", err
 }
+
+// LatestSchema is the version of the schema that this program reads and writes.
+func LatestSchema() int {
+	names, _ := migrationNames() // the pattern is good and the files are in the program
+	return len(names)
+}
+
+// Path returns the absolute path of the file, with links followed.
+func (v *View) Path() string { return v.store.path }
 
 // Schema returns the version of the database's schema and the one that this
 // program reads. Where they differ, reading returns ErrUnavailable; 0 is an

@@ -111,7 +111,7 @@ func TestAViewReadsAllAndChangesNothing(t *testing.T) {
 func TestAViewRefuses(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none.db")
 	_, err := OpenView(t.Context(), testConfig(none))
-	wantError(t, err, statestore.ErrNotADatabase, "give the path of one")
+	wantError(t, err, statestore.ErrNotADatabase, "give the path of a database")
 	if len(contents(t, filepath.Dir(none))) != 0 {
 		t.Error("it made a file")
 	}
