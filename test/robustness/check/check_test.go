@@ -220,12 +220,12 @@ var cases = []struct {
 	}, map[string]string{"repeats": "E1"}},
 	{"a payment made twice", func(t *tape) {
 		first, second := ok(hold("a", "pay")), ok(hold("b", "pay"))
-		first.Actor, second.Actor, second.Operation, second.Fence = Payer, Payer, first.Operation, 8
+		first.Actor, second.Actor, second.Operation, second.Fence = history.Payer, history.Payer, first.Operation, 8
 		t.add(first, 10, 20).add(second, 30, 40)
 	}, map[string]string{"payments": "E3"}},
 	{"a payment forgotten", func(t *tape) {
 		first, again := ok(hold("a", "pay")), denied(hold("b", "pay"), "OPERATION_IN_FLIGHT")
-		first.Actor, again.Actor, again.Operation = Payer, Payer, first.Operation
+		first.Actor, again.Actor, again.Operation = history.Payer, history.Payer, first.Operation
 		paid := tell(first, history.Priced, 0)
 		paid.Result = "r"
 		t.add(first, 10, 20).add(paid, 22, 25).add(again, 30, 40)

@@ -47,7 +47,7 @@ func checkPayments(s *story, r *Result) {
 	all := map[string]*payment{}
 	for _, q := range s.requests {
 		first := q.first()
-		if first.Actor != Payer {
+		if first.Actor != history.Payer {
 			continue
 		}
 		p := all[first.Operation]
@@ -66,7 +66,7 @@ func checkPayments(s *story, r *Result) {
 	again := 0
 	for _, q := range s.requests {
 		p := all[q.first().Operation]
-		if p == nil || q.first().Actor != Payer {
+		if p == nil || q.first().Actor != history.Payer {
 			continue
 		}
 		for _, e := range q.asks {
@@ -91,9 +91,6 @@ func checkPayments(s *story, r *Result) {
 	}
 	r.Note = fmt.Sprintf("%d paid ones asked for again", again)
 }
-
-// Payer is the actor whose operations must not happen twice.
-const Payer = "payer"
 
 // checkLetters looks for every acknowledged dead letter (F1, F2).
 func checkLetters(s *story, r *Result) {
@@ -222,9 +219,6 @@ func (s *story) checkRecovery(r *Result) {
 	r.Note = fmt.Sprintf("first answer at most %v after a fault", longest.Round(time.Millisecond))
 }
 
-// Nurse is the actor that closes every breaker at the end.
-const Nurse = "nurse"
-
 // checkCure looks whether every breaker was closed at the end: within its
 // cooldown, the leases of three lost probes and a second, a probe is granted.
 func (s *story) checkCure(r *Result) {
@@ -235,7 +229,7 @@ func (s *story) checkCure(r *Result) {
 	for target := range s.Setup.Probes {
 		closed := false
 		for _, q := range s.requests {
-			if told, ok := q.told(); ok && q.first().Actor == Nurse && told.Target == target && told.State == "CLOSED" {
+			if told, ok := q.told(); ok && q.first().Actor == history.Nurse && told.Target == target && told.State == "CLOSED" {
 				closed = true
 			}
 		}

@@ -43,6 +43,12 @@ const (
 	Quiet  = "quiet"  // no load: what is open is settled, then all is read
 )
 
+// The actors that a check looks at, by Event.Actor.
+const (
+	Payer = "payer" // its operations must not happen twice
+	Nurse = "nurse" // it closes every breaker at the end
+)
+
 // Event is one call as its caller saw it, or a note. Times are counted from
 // the trial's start by the monotonic clock. What does not apply is empty.
 type Event struct {
