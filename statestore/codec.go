@@ -4,8 +4,10 @@ package statestore
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -82,3 +84,6 @@ func (c *Codec) Decode(kind Kind, b []byte) (Record, error) {
 	}
 	return r, nil
 }
+
+// Kinds returns the kinds that the codec knows, in order.
+func (c *Codec) Kinds() []Kind { return slices.Sorted(maps.Keys(c.kinds)) }
