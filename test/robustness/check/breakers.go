@@ -16,7 +16,7 @@ type sight struct {
 	history.Event
 	generation uint64
 	since      time.Duration // the moment that it shows is not before
-	first      bool          // no earlier report of the permit went out
+	first      bool          // no other report of the permit went out before its answer
 }
 
 // sights are what answers showed of a target's breaker: reports by its state
@@ -33,11 +33,22 @@ func (s *story) sights(target string) []sight {
 		}
 		for i, e := range q.reports {
 			if e.Outcome == history.OK && e.State != "" {
-				all = append(all, sight{e, e.Generation, e.Call, i == 0})
+				all = append(all, sight{e, e.Generation, e.Call, q.alone(i)})
 			}
 		}
 	}
 	return all
+}
+
+// alone reports whether a report's answer is its own, and not that to another
+// one of the permit.
+func (q *request) alone(i int) bool {
+	for j, e := range q.reports {
+		if j != i && e.Outcome != history.Refused && e.Call < q.reports[i].Return {
+			return false
+		}
+	}
+	return true
 }
 
 // checkGenerations holds what answers showed against each other (B2, B3).
@@ -89,7 +100,7 @@ func checkOrder(r *Result, target string, all []sight) {
 		if v.generation < newest {
 			r.violated("B3: %s: %s shows generation %d at %v, %d was known before", target, v.RPC, v.generation, v.Return, newest)
 		}
-		if v.RPC == history.Report && v.Counted && v.Granted != 0 && v.Granted < newest && v.first {
+		if v.RPC == history.Report && v.Counted && v.Use != history.Unused && v.Granted != 0 && v.Granted < newest && v.first {
 			r.violated("B3: %s: a report of generation %d voted at %v, %d was known before", target, v.Granted, v.Return, newest)
 		}
 	}

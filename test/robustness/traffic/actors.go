@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	pb "github.com/resilienced/resilienced/gen/resilience/v1"
@@ -20,7 +21,7 @@ const (
 )
 
 func (c *caller) entry(actor, id, target string, lease time.Duration) *entry {
-	return &entry{mode: pb.Idempotency_IDEMPOTENCY_IDEMPOTENT, want: history.Event{
+	return &entry{by: fmt.Sprint("client-", c.id), mode: pb.Idempotency_IDEMPOTENCY_IDEMPOTENT, want: history.Event{
 		RPC: history.Acquire, Actor: actor, Request: actor + "-" + id, Operation: "o-" + actor + "-" + id,
 		Target: c.name(target), Lease: lease,
 	}}
@@ -35,7 +36,13 @@ func (c *caller) lease(least, most time.Duration) time.Duration {
 // sometimes giving up and then not always asking again.
 func (c *caller) asked(ctx context.Context, e *entry) history.Event {
 	switch at := c.random.IntN(100); {
-	case at < 4:
+	case at < 20: // what was not carried out is not asked again
+		got, _ := c.once(ctx, e.want, c.asking(e))
+		if e.lost = got.Outcome == history.Unknown; !e.lost {
+			return got
+		}
+		return c.acquire(ctx, e)
+	case at < 24:
 		twin, other := *e, c.twin()
 		var got history.Event
 		twice(func() { got = c.acquire(ctx, e) }, func() { other.acquire(ctx, &twin) })
@@ -43,11 +50,12 @@ func (c *caller) asked(ctx context.Context, e *entry) history.Event {
 			e.permit = twin.permit
 		}
 		return got
-	case at < 9:
+	case at < 29:
 		soon, cancel := c.impatient(ctx)
 		got, _ := c.once(soon, e.want, c.asking(e))
 		cancel()
-		if c.noted(e, got); got.Outcome != history.Unknown || c.chance(30) {
+		e.lost = got.Outcome == history.Unknown
+		if !e.lost || c.chance(30) {
 			return got
 		}
 		return c.acquire(ctx, e)
@@ -172,12 +180,34 @@ func (c *caller) probe(ctx context.Context, id string) {
 		hold = c.upTo(700 * time.Millisecond) // the breaker may be in another phase by then
 	}
 	c.pause(ctx, hold)
-	if c.moods[e.want.Target].well() {
+	switch {
+	case c.chance(10):
+		e.use(history.Unused, 0)
+	case c.moods[e.want.Target].well():
 		e.use(history.Unpriced, 0)
-	} else {
+	default:
 		e.use(history.Broken, 0)
 	}
 	c.told(ctx, e)
+}
+
+// leaveTime is how long a client waits that never asks again.
+const leaveTime = 150 * time.Millisecond
+
+// leave asks for a slot with a long lease and goes when it has waited for a
+// while: what is granted to nobody then must be given back. It never asks
+// again. While all is well it has its answer long before.
+func (c *caller) leave(ctx context.Context, id string) {
+	e := c.entry("leaver", id, "tool/left", leftLease)
+	soon, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	if c.once(soon, e.want, c.asking(e)); e.permit == nil {
+		return
+	}
+	e.use(history.Unused, 0)
+	if c.told(ctx, e); e.open() {
+		c.open.add(e)
+	}
 }
 
 // pay makes a call that must not be made twice, and often asks for it again.
@@ -202,7 +232,7 @@ func (c *caller) pay(ctx context.Context, id string) {
 
 // payAgain asks for a payment by a new request.
 func (c *caller) payAgain(ctx context.Context, e *entry, name string) {
-	again := &entry{want: e.want, mode: e.mode}
+	again := &entry{want: e.want, mode: e.mode, by: e.by}
 	again.want.Request = name + "-" + e.want.Request
 	c.acquire(ctx, again)
 	if again.permit != nil {

@@ -90,16 +90,17 @@ func (c *caller) once(ctx context.Context, e history.Event, do ask) (history.Eve
 
 // repeated makes a call and repeats it with the same content, as a client does
 // that follows the protocol: after the wait that it was told, and on another
-// replica.
-func (c *caller) repeated(ctx context.Context, e history.Event, do ask) history.Event {
-	begin := time.Now()
+// replica. It reports whether one of the calls had no answer.
+func (c *caller) repeated(ctx context.Context, e history.Event, do ask) (history.Event, bool) {
+	begin, lost := time.Now(), false
 	for n := 0; ; n++ {
 		got, delay := c.once(ctx, e, do)
+		lost = lost || got.Outcome == history.Unknown
 		if got.Outcome != history.Refused && got.Outcome != history.Unknown {
-			return got
+			return got, lost
 		}
 		if time.Since(begin) > patience || ctx.Err() != nil {
-			return got
+			return got, lost
 		}
 		c.at = (c.at + 1) % len(c.wires)
 		if delay == 0 {

@@ -20,8 +20,9 @@ import (
 type entry struct {
 	want   history.Event // what is asked
 	mode   pb.Idempotency
+	by     string     // the reporter
 	permit *pb.Permit // nil: not granted, or nobody knows
-	lost   bool       // a call of it has no answer
+	lost   bool       // a call of it had no answer
 	tell   *telling
 }
 
@@ -35,13 +36,15 @@ type telling struct {
 
 // acquire asks for the entry's permit until it is answered.
 func (c *caller) acquire(ctx context.Context, e *entry) history.Event {
-	return c.noted(e, c.repeated(ctx, e.want, c.asking(e)))
+	got, lost := c.repeated(ctx, e.want, c.asking(e))
+	e.lost = e.lost || lost
+	return got
 }
 
 func (c *caller) asking(e *entry) ask {
 	req := &pb.AcquireRequest{
 		RequestId: e.want.Request, OperationId: e.want.Operation, Target: e.want.Target,
-		Idempotency: e.mode, Lease: durationpb.New(e.want.Lease), ReporterId: fmt.Sprint("client-", c.id),
+		Idempotency: e.mode, Lease: durationpb.New(e.want.Lease), ReporterId: e.by,
 	}
 	if len(e.want.Runs) > 0 {
 		req.RunId, req.Estimate = e.want.Runs[0], &pb.Estimate{CostMicros: &e.want.Amount}
@@ -62,14 +65,6 @@ func (c *caller) asking(e *entry) ask {
 		e.permit = p
 		return nil
 	}
-}
-
-// noted keeps what is left open of an Acquire.
-func (c *caller) noted(e *entry, got history.Event) history.Event {
-	if got.Outcome == history.Unknown || got.Outcome == history.Refused {
-		e.lost = true
-	}
-	return got
 }
 
 func sumsOf(r *pb.RunSummary) *history.Sums {
@@ -109,7 +104,7 @@ func (e *entry) use(use history.Use, cost int64) *telling {
 
 // report sends the entry's report until it is answered.
 func (c *caller) report(ctx context.Context, e *entry) history.Event {
-	got := c.repeated(ctx, e.tell.want, e.tell.reporting())
+	got, _ := c.repeated(ctx, e.tell.want, e.tell.reporting())
 	e.tell.told = e.tell.told || got.Outcome == history.OK
 	return got
 }
@@ -184,8 +179,9 @@ func (b *book) take() []*entry {
 	return all
 }
 
-// open reports whether something of the entry has no answer.
-func (e *entry) open() bool { return e.lost || e.tell != nil && !e.tell.told }
+// open reports whether it is not known what became of the entry. A call that
+// the service says to have had no effect needs no second one.
+func (e *entry) open() bool { return e.permit == nil && e.lost || e.tell != nil && !e.tell.told }
 
 // twice does something two times at once.
 func twice(first, second func()) {

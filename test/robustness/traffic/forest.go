@@ -87,7 +87,7 @@ func (c *caller) start(ctx context.Context, path []string, limit int64) error {
 	if len(path) > 1 {
 		req.ParentRunId = path[1]
 	}
-	got := c.repeated(ctx, want, func(ctx context.Context, w *wire, _ *history.Event) error {
+	got, _ := c.repeated(ctx, want, func(ctx context.Context, w *wire, _ *history.Event) error {
 		_, err := w.runs.StartRun(ctx, req)
 		return err
 	})

@@ -16,6 +16,8 @@ const (
 	slotLimit  = 5
 	cooldown   = 400 * time.Millisecond
 	probeLease = time.Second
+	leftLimit  = 3
+	leftLease  = 20 * time.Second
 	firstDial  = 4
 	leastDial  = 2
 	mostDial   = 6
@@ -31,6 +33,7 @@ defaults:
 targets:
   - {match: "tool/*", preset: tool}
   - {match: "tool/slots*", preset: tool, limit: {concurrency: %d}}
+  - {match: "tool/left*", preset: tool, limit: {concurrency: %d}}
   - {match: "tool/dial*", preset: tool, limit: {concurrency: %d}}
   - match: "tool/probe1*"
     preset: tool
@@ -40,7 +43,7 @@ targets:
     breaker: {consecutive_failures: 3, cooldown_base: %v, cooldown_max: %v, probes: 2, probe_lease: %v}
   - {match: "tool/letter*", preset: tool, retry: {max_attempts: 1}}
   - {match: "pay/*", preset: action}
-`, slotLimit, dial, cooldown, cooldown, probeLease, cooldown, cooldown, probeLease)
+`, slotLimit, leftLimit, dial, cooldown, cooldown, probeLease, cooldown, cooldown, probeLease)
 }
 
 // apply puts the policy with a limit of the dial in force. It goes on until
@@ -49,7 +52,7 @@ func (c *caller) apply(ctx context.Context, request string, limit int) {
 	want := history.Event{RPC: history.ApplyPolicy, Actor: "operator", Request: request, Target: c.name("tool/dial"), Limit: limit}
 	req := &pb.ApplyPolicyRequest{RequestId: request, Yaml: policyText(limit), Reason: "robustness"}
 	for ctx.Err() == nil {
-		got := c.repeated(ctx, want, func(ctx context.Context, w *wire, _ *history.Event) error {
+		got, _ := c.repeated(ctx, want, func(ctx context.Context, w *wire, _ *history.Event) error {
 			_, err := w.policies.ApplyPolicy(ctx, req)
 			return err
 		})

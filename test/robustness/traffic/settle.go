@@ -16,6 +16,8 @@ const (
 	settlers = 8
 	// cureTime is how long an open breaker is looked after at most.
 	cureTime = 15 * time.Second
+	// leftTime is when a grant to nobody is back for sure, if all is well.
+	leftTime = 3500 * time.Millisecond
 	// leaseTime is how long leases are waited for at most.
 	leaseTime = 15 * time.Second
 )
@@ -23,6 +25,7 @@ const (
 // Settle asks again for everything that has no answer, and for some of what
 // has, and then reads everything. Nobody else may make calls.
 func (t *Traffic) Settle(ctx context.Context) {
+	since := time.Now()
 	t.each(ctx, t.open.take(), (*caller).resolve)
 	t.each(ctx, t.recent.take(), (*caller).remind)
 	t.each(ctx, t.payments.take(), func(c *caller, ctx context.Context, e *entry) { c.payAgain(ctx, e, "finally") })
@@ -32,6 +35,7 @@ func (t *Traffic) Settle(ctx context.Context) {
 	for target := range t.moods {
 		all.Go(func() { t.caller(settler).cure(ctx, target) })
 	}
+	all.Go(func() { t.caller(settler).takeLeft(ctx, since) })
 	all.Wait()
 	t.read(ctx)
 }
@@ -107,6 +111,16 @@ func (c *caller) cure(ctx context.Context, target string) {
 		if c.report(ctx, e).State == "CLOSED" {
 			return
 		}
+	}
+}
+
+// takeLeft takes the slots that were left, once what was granted to nobody must
+// be back. That they are there, the check of slots looks at.
+func (c *caller) takeLeft(ctx context.Context, since time.Time) {
+	c.pause(ctx, time.Until(since.Add(leftTime)))
+	for n := range leftLimit {
+		e := c.entry("leaver", fmt.Sprintf("%s-last-%d", c.cfg.Name, n), "tool/left", time.Second)
+		c.acquire(ctx, e)
 	}
 }
 

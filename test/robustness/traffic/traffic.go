@@ -82,7 +82,7 @@ func (t *Traffic) Close() error {
 
 // Describe fills in what checks must know of the clients.
 func (t *Traffic) Describe(s *history.Setup) {
-	s.Slots = map[string]int{t.name("tool/slots"): slotLimit, t.name("tool/dial"): firstDial}
+	s.Slots = map[string]int{t.name("tool/slots"): slotLimit, t.name("tool/dial"): firstDial, t.name("tool/left"): leftLimit}
 	s.Probes = map[string]int{t.name("tool/probe1"): 1, t.name("tool/probe2"): 2}
 	s.Cooldown, s.ProbeLease, s.CallTime, s.Seed = cooldown, probeLease, callTime, t.cfg.Seed
 	s.Replicas = len(t.wires)
@@ -121,10 +121,11 @@ type actor struct {
 
 func actors() []actor {
 	return []actor{
-		{40, (*caller).spend},
+		{37, (*caller).spend},
 		{15, (*caller).slot},
 		{8, (*caller).turned},
 		{22, (*caller).probe},
+		{3, (*caller).leave},
 		{5, (*caller).pay},
 		{5, (*caller).write},
 		{5, (*caller).plain},
