@@ -275,6 +275,12 @@ func dsn(user, password, hosts, database string) string {
 // Log returns the last 64 KiB of the server's log.
 func (s *Server) Log() string { return s.daemon.tail() }
 
+// LogCount returns how often a text is in the whole of the server's log.
+func (s *Server) LogCount(text string) (int, error) {
+	log, err := os.ReadFile(filepath.Join(s.home.dir, s.daemon.log))
+	return strings.Count(string(log), text), err
+}
+
 // Close ends the server and removes all that it wrote. A second call does
 // nothing. Standbys and bouncers of it are closed on their own.
 func (s *Server) Close() error { return s.close() }
