@@ -4,75 +4,33 @@ package sqlite
 
 import (
 	"database/sql/driver"
-	"encoding/binary"
+	"errors"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/resilienced/resilienced/statestore"
 )
 
-// columns are what a record's row holds besides its key. Each is nil, an
-// int64, or for body a []byte.
-type columns struct {
-	ord, due driver.Value
-	body     []byte
+// value returns a number as the driver takes it: nil if it is left out.
+func value(n statestore.Number) driver.Value {
+	if !n.Set {
+		return nil
+	}
+	return n.N
 }
 
-// sortColumns returns a record's ord and due.
-func sortColumns(r statestore.Record) (ord, due driver.Value) {
-	if o, ok := r.(statestore.Ordered); ok {
-		ord = o.OrderBy()
-	}
-	if d, ok := r.(statestore.Dated); ok && d.DueAt() != 0 {
-		due = int64(d.DueAt())
-	}
-	return ord, due
-}
-
-// encodeRow returns a record's columns, or ErrRejected for a record that could
-// not be read again.
-func encodeRow(codec *statestore.Codec, key statestore.Key, r statestore.Record) (columns, error) {
-	if !codec.Fits(key.Kind, r) {
-		return columns{}, fmt.Errorf("%w: %T does not belong under %+v", statestore.ErrRejected, r, key)
-	}
-	body, err := codec.Encode(r)
-	if err != nil {
-		return columns{}, err
-	}
-	c := columns{}
-	c.ord, c.due = sortColumns(r)
-	c.body = binary.BigEndian.AppendUint32(body, rowSum(key, c.ord, c.due, body))
-	return c, nil
+// asNumber reads a column that may be NULL.
+func asNumber(v driver.Value) statestore.Number {
+	n, set := v.(int64)
+	return statestore.Number{N: n, Set: set}
 }
 
 // decodeRow returns the record of a row, or errDamaged if the row is not as it
-// was written.
+// was written: SQLite itself keeps no checksum.
 func decodeRow(codec *statestore.Codec, key statestore.Key, ord, due, body driver.Value) (statestore.Record, error) {
 	b, _ := body.([]byte)
-	n := len(b) - crc32.Size
-	if n < 0 || binary.BigEndian.Uint32(b[n:]) != rowSum(key, ord, due, b[:n]) {
-		return nil, fmt.Errorf("%w: the checksum of %+v is wrong", errDamaged, key)
+	r, err := codec.Record(key, statestore.Columns{Ord: asNumber(ord), Due: asNumber(due), Body: b})
+	if _, damaged := errors.AsType[*statestore.DamageError](err); damaged {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	return codec.Decode(key.Kind, b[:n])
-}
-
-// rowSum is a checksum over everything that a row says. SQLite itself keeps
-// none.
-func rowSum(key statestore.Key, ord, due driver.Value, body []byte) uint32 {
-	var scratch [128]byte
-	head := append(scratch[:0], byte(key.Kind))
-	head = binary.AppendUvarint(head, uint64(len(key.Namespace)))
-	head = append(head, key.Namespace...)
-	head = binary.AppendUvarint(head, uint64(len(key.Name)))
-	head = append(head, key.Name...)
-	for _, v := range []driver.Value{ord, due} {
-		n, set := v.(int64)
-		if !set {
-			head = append(head, 0)
-			continue
-		}
-		head = binary.AppendVarint(append(head, 1), n)
-	}
-	castagnoli := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+	return r, err
 }

@@ -79,7 +79,7 @@ func (s *Store) changes(entries []*statestore.Entry, found []*slot) ([]change, e
 		}
 		ch := change{key: e.Key, old: found[i], record: e.Record()}
 		if ch.record != nil {
-			row, err := encodeRow(s.codec, e.Key, ch.record)
+			row, err := s.codec.Columns(e.Key, ch.record)
 			if err != nil {
 				return nil, err
 			}

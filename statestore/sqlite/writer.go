@@ -40,7 +40,7 @@ type change struct {
 	key    statestore.Key
 	old    *slot             // nil: there is no row
 	record statestore.Record // nil: the row goes
-	row    columns
+	row    statestore.Columns
 	id     int64 // of the row that was inserted
 }
 
@@ -156,7 +156,7 @@ func (w *writer) writeAll(changes []change, counts map[familyKey]int) error {
 
 func (w *writer) write(ch *change) error {
 	if ch.old == nil {
-		res, err := w.insert.run(int64(ch.key.Kind), ch.key.Namespace, ch.key.Name, ch.row.ord, ch.row.due, ch.row.body)
+		res, err := w.insert.run(int64(ch.key.Kind), ch.key.Namespace, ch.key.Name, value(ch.row.Ord), value(ch.row.Due), ch.row.Body)
 		if err != nil {
 			return err
 		}
@@ -167,14 +167,14 @@ func (w *writer) write(ch *change) error {
 		return w.remove.one(ch.old.id)
 	}
 	// A column that stays is left alone: writing it moves its index entry.
-	ord, due := sortColumns(ch.old.record)
+	ord, due := statestore.SortColumns(ch.old.record)
 	switch {
-	case ord != ch.row.ord:
-		return w.all.one(ch.old.id, ch.row.body, ch.row.due, ch.row.ord)
-	case due != ch.row.due:
-		return w.bodyDue.one(ch.old.id, ch.row.body, ch.row.due)
+	case ord != ch.row.Ord:
+		return w.all.one(ch.old.id, ch.row.Body, value(ch.row.Due), value(ch.row.Ord))
+	case due != ch.row.Due:
+		return w.bodyDue.one(ch.old.id, ch.row.Body, value(ch.row.Due))
 	default:
-		return w.body.one(ch.old.id, ch.row.body)
+		return w.body.one(ch.old.id, ch.row.Body)
 	}
 }
 

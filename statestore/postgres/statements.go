@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// statements are the SQL texts of a store, with its schema filled in. Time is
+// only ever read by clock_timestamp: the other functions tell the start of the
+// transaction, which may have waited for a lock since.
+type statements struct {
+	begin, look, settings     string
+	lock, try, read, clock    string
+	insert, update, remove    string
+	finish, finishAs          string
+	commit, rollback          string
+	get, count, namespaces    string
+	due, dueExcept, dueWithin string
+	rows                      string
+	raiseFloor, stuck         string
+}
+
+const (
+	// keys are the keys of a statement, in the order of the locks.
+	keys = "unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS k(kind, namespace, name, n)"
+	// rows are keys with what is written under them.
+	rows = "unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[]) " +
+		"AS k(kind, namespace, name, ord, due, body)"
+	match = "r.kind = k.kind AND r.namespace = k.namespace AND r.name = k.name"
+)
+
+func newStatements(schema string) statements {
+	fill := strings.NewReplacer("{records}", inSchema(schema, "records"), "{clock}", inSchema(schema, "clock")).Replace
+	return statements{
+		// The default of the database or of the role must not matter.
+		begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
+		look:  "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+		// Every statement finds its rows by an index. A plan that was made
+		// while a table was empty would say otherwise and stay.
+		settings: "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), " +
+			"set_config('idle_in_transaction_session_timeout', $3, true), set_config('plan_cache_mode', 'force_generic_plan', true), " +
+			"set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), " +
+			"set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)",
+
+		// The rows are locked in the order in which they are sorted.
+		lock: fill("SELECT k.n FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n FOR NO KEY UPDATE OF r"),
+		try:  fill("SELECT k.n FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n FOR NO KEY UPDATE OF r SKIP LOCKED"),
+		// A statement of its own sees what was committed while lock waited.
+		read: fill("SELECT k.n, r.ord, r.due, r.body FROM " + keys + " JOIN {records} r ON " + match),
+		clock: fill("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, floor, pg_is_in_recovery(), " +
+			"CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END, " +
+			"current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') FROM {clock}"),
+
+		insert: fill("INSERT INTO {records} (kind, namespace, name, ord, due, body) SELECT * FROM " + rows),
+		// A row that was locked and is not there any more ends the transaction
+		// by a division by zero, before COMMIT.
+		update: fill("WITH w AS (UPDATE {records} r SET ord = k.ord, due = k.due, body = k.body FROM " + rows +
+			" WHERE " + match + " RETURNING 1) SELECT 1 / ((SELECT count(*) FROM w) = $7::bigint)::int"),
+		remove: fill("WITH w AS (DELETE FROM {records} r USING " + keys +
+			" WHERE " + match + " RETURNING 1) SELECT 1 / ((SELECT count(*) FROM w) = $4::bigint)::int"),
+		// A COMMIT that waits for a standby must not be cut short by a timeout:
+		// PostgreSQL would then call it committed.
+		finish:   "SELECT set_config('statement_timeout', '0', true)",
+		finishAs: "SELECT set_config('statement_timeout', '0', true), set_config('synchronous_commit', $1, true)",
+		commit:   "COMMIT",
+		rollback: "ROLLBACK",
+
+		get:   fill("SELECT ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2 AND name = $3"),
+		count: fill("SELECT count(*) FROM {records} WHERE kind = $1 AND namespace = $2"),
+		// Each name is found from the one before it.
+		namespaces: fill("SELECT DISTINCT f.namespace FROM unnest($1::smallint[]) AS k(kind) CROSS JOIN LATERAL (" +
+			"WITH RECURSIVE w AS ((SELECT r.namespace FROM {records} r WHERE r.kind = k.kind ORDER BY r.namespace LIMIT 1) " +
+			"UNION ALL SELECT (SELECT r.namespace FROM {records} r WHERE r.kind = k.kind AND r.namespace > w.namespace " +
+			"ORDER BY r.namespace LIMIT 1) FROM w WHERE w.namespace IS NOT NULL) " +
+			"SELECT w.namespace FROM w WHERE w.namespace IS NOT NULL) AS f ORDER BY 1"),
+
+		due: fill("SELECT kind, namespace, name, due FROM {records} " +
+			"WHERE due_slot <= $1::bigint >> 26 AND due <= $1 ORDER BY due_slot, due LIMIT $2"),
+		dueExcept: fill("SELECT kind, namespace, name, due FROM {records} " +
+			"WHERE due_slot <= $1::bigint >> 26 AND due <= $1 AND NOT starts_with(namespace, $3) ORDER BY due_slot, due LIMIT $2"),
+		dueWithin: fill("SELECT r.kind, r.namespace, r.name, r.due FROM unnest($3::smallint[]) AS k(kind) " +
+			"JOIN {records} r ON r.kind = k.kind AND r.namespace = $4 WHERE r.due <= $1 ORDER BY r.due LIMIT $2"),
+		rows: fill("SELECT name, ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2"),
+
+		// A commit that has waited for its standby for so long is stuck.
+		stuck: "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user " +
+			"AND wait_event = 'SyncRep' AND clock_timestamp() - state_change > interval '2 s')",
+		raiseFloor: fill("UPDATE {clock} SET floor = $1 WHERE floor < $1"),
+	}
+}
+
+// inSchema names a table, quoted.
+func inSchema(schema, table string) string { return pgx.Identifier{schema, table}.Sanitize() }

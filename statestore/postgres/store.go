@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// Store is a statestore.Store in a PostgreSQL database. Open makes one.
+type Store struct {
+	cfg     Config
+	codec   *statestore.Codec
+	kinds   []int16
+	sql     statements
+	limits  []any // the arguments of the settings
+	conns   *pgx.ConnConfig
+	bouncer bool // a pooler stands between, which keeps no state of sessions
+
+	writers, readers *pgxpool.Pool
+	gate             gate
+	wake             chan struct{} // tells the prober that the gate is shut
+	fence            fence
+	time             timekeeper
+	commits          atomic.Uint64
+
+	closing context.CancelFunc
+	loops   sync.WaitGroup
+	closed  sync.Once
+}
+
+var _ statestore.Store = (*Store)(nil)
+
+// Open connects to the database, brings its schema up to date, and makes it if
+// there is none. Any number of stores may be open on one schema.
+//
+// It returns ErrReadOnly for a standby or a server that takes no writes,
+// ErrNotADatabase if the schema is another product's or the encoding is not
+// UTF-8, ErrNewerSchema if a newer version wrote it, ErrFull if there is no
+// room, and ErrUnavailable for the rest: a wrong DSN, a server that cannot be
+// reached or trusted, missing rights. The error's text says what to do, and
+// never has the password.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if cfg.DSN == "" || cfg.Codec == nil {
+		return nil, fmt.Errorf("%w: postgres needs a DSN and a codec", statestore.ErrUnavailable)
+	}
+	s, first, err := prepare(ctx, cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	err = s.migrate(ctx, first)
+	s.hangUp(first)
+	if err == nil {
+		err = s.open(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(s.translate("open", err), s.Close())
+	}
+	return s, nil
+}
+
+// prepare makes a store that is not open yet, and the first connection.
+func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
+	s := &Store{cfg: cfg, codec: cfg.Codec, sql: newStatements(cfg.Schema), wake: make(chan struct{}, 1)}
+	if cfg.Codec != nil {
+		for _, k := range cfg.Codec.Kinds() {
+			s.kinds = append(s.kinds, int16(k))
+		}
+	}
+	for _, d := range []int64{cfg.LockTimeout.Milliseconds(), cfg.StatementTimeout.Milliseconds(), cfg.IdleTimeout.Milliseconds()} {
+		s.limits = append(s.limits, strconv.FormatInt(d, 10))
+	}
+	var err error
+	if s.conns, err = parse(cfg.DSN, cfg.TripTimeout); err != nil {
+		return nil, nil, s.translate("read the DSN", badDSN{err})
+	}
+	first, err := s.meet(ctx)
+	if err != nil {
+		return nil, nil, s.translate("connect", err)
+	}
+	return s, first, nil
+}
+
+// meet connects to see what server is there. The connection works through a
+// pooler too.
+func (s *Store) meet(ctx context.Context) (*pgx.Conn, error) {
+	var met identity
+	cc := s.connConfig()
+	cc.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cc.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) (err error) {
+		if met, err = ask(ctx, conn); err != nil {
+			return err
+		}
+		return met.check()
+	}
+	conn, err := pgx.ConnectConfig(mayDial(ctx), cc)
+	if err != nil {
+		return nil, err
+	}
+	if s.bouncer = met.backend != conn.PgConn().PID(); s.bouncer {
+		// The pooler may give each transaction another session.
+		s.conns.DefaultQueryExecMode = pgx.QueryExecModeExec
+		s.conns.StatementCacheCapacity, s.conns.DescriptionCacheCapacity = 0, 0
+	}
+	if met.fsync == "off" {
+		s.cfg.Logger.WarnContext(ctx, "fsync is off in the database server: what was acknowledged may be lost when the machine stops")
+	}
+	s.conns.ValidateConnect = s.validate
+	return conn, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	var err error
+	if s.writers, err = s.pool(ctx, s.cfg.WriteConns); err != nil {
+		return err
+	}
+	if s.readers, err = s.pool(ctx, s.cfg.ReadConns); err != nil {
+		return err
+	}
+	now, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	// The first write shows whether the tables can be written at all.
+	if err := s.writeFloor(ctx, now, "on"); err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.closing = stop
+	s.loops.Go(func() { s.probe(run) })
+	s.loops.Go(func() { s.keep(run) })
+	return nil
+}
+
+// Lanes implements statestore.Store.
+func (s *Store) Lanes() int { return s.cfg.Lanes }
+
+// Commits implements statestore.Store.
+func (s *Store) Commits() uint64 { return s.commits.Load() }
+
+// Close waits for the calls under way and closes the connections. A second
+// Close does nothing.
+func (s *Store) Close() error {
+	s.closed.Do(func() {
+		if s.closing != nil {
+			s.closing()
+		}
+		s.loops.Wait()
+		s.gate.shutFor(errClosed)
+		for _, p := range []*pgxpool.Pool{s.writers, s.readers} {
+			if p != nil {
+				p.Close()
+			}
+		}
+	})
+	return nil
+}
+
+// errClosed is why a closed store is of no use.
+var errClosed = errors.New("the store was closed")

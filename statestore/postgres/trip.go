@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/resilienced/resilienced/statestore"
+)
+
+// trip sends a batch and takes its results, within Config.TripTimeout.
+func (s *Store) trip(ctx context.Context, conn *pgx.Conn, b *pgx.Batch, take func(pgx.BatchResults) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.TripTimeout)
+	defer cancel()
+	br := conn.SendBatch(ctx, b)
+	err := take(br)
+	return errors.Join(err, closeBatch(br, err))
+}
+
+// closeBatch ends a batch. An error that was seen already is not told twice.
+func closeBatch(br pgx.BatchResults, seen error) error {
+	if err := br.Close(); seen == nil {
+		return err
+	}
+	return nil
+}
+
+// commitError is an error after which nobody knows whether the transaction was
+// committed.
+type commitError struct{ error }
+
+func (e commitError) Unwrap() error { return e.error }
+
+// errNotReplicated: the commit is on the server's disk and no standby has
+// confirmed it.
+var errNotReplicated = errors.New("the server gave up waiting for its standby")
+
+// tripToCommit sends a batch whose last statement is COMMIT. Once it is sent,
+// only an answer of the server says what became of it; so a caller that goes
+// away does not end the wait.
+func (s *Store) tripToCommit(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) error {
+	ctx = context.WithoutCancel(ctx)
+	notes := notesOf(conn.PgConn())
+	notes.clear()
+	err := s.trip(ctx, conn, b, func(br pgx.BatchResults) error {
+		for range b.Len() - 1 {
+			if _, err := br.Exec(); err != nil {
+				return beforeCommit(err)
+			}
+		}
+		tag, err := br.Exec()
+		if err != nil {
+			return atCommit(err)
+		}
+		if tag.String() != "COMMIT" {
+			return fmt.Errorf("%w: COMMIT was answered by %s", statestore.ErrUnavailable, tag)
+		}
+		return nil
+	})
+	if err == nil && notes.unreplicated() {
+		return commitError{errNotReplicated}
+	}
+	return err
+}
+
+// beforeCommit judges an error of a statement before COMMIT. An answer of the
+// server comes in order, so nothing was committed; a broken connection says
+// nothing, since COMMIT was sent along.
+func beforeCommit(err error) error {
+	if _, answered := errors.AsType[*pgconn.PgError](err); answered || pgconn.SafeToRetry(err) {
+		return err
+	}
+	return commitError{err}
+}
+
+// atCommit judges an error of COMMIT itself: only a plain ERROR says that the
+// transaction was rolled back.
+func atCommit(err error) error {
+	if e, answered := errors.AsType[*pgconn.PgError](err); answered && e.SeverityUnlocalized == "ERROR" {
+		return err
+	}
+	return commitError{err}
+}
