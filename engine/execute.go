@@ -56,7 +56,7 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 	e.tallies.mu.Lock()
 	defer e.tallies.mu.Unlock()
 	durability := statestore.Rebuildable
-	e.storeTime.Store(int64(now))
+	e.saw(now)
 	for _, member := range c.batch {
 		if member.policies.epoch != epochIn(c.mark) {
 			member.outdate()
@@ -69,6 +69,17 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 		}
 	}
 	return durability, nil
+}
+
+// saw keeps the latest instant that a transaction had. Those of several lanes
+// may end in another order than they read the clock.
+func (e *Engine) saw(now rules.Instant) {
+	for {
+		last := e.storeTime.Load()
+		if int64(now) <= last || e.storeTime.CompareAndSwap(last, int64(now)) {
+			return
+		}
+	}
 }
 
 // fail answers a batch that was not committed.
