@@ -275,6 +275,10 @@ func (s *Store) hear(message string) {
 	}
 	select {
 	case <-s.closed:
+		return
+	default:
+	}
+	select {
 	case s.messages <- message:
 	default:
 	}
