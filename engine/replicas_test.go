@@ -225,3 +225,72 @@ func TestNoTurningBack(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestRecordsNeverGoBack: after a failover to a server whose clock is behind,
+// and back, no record is older than it was, no fence is issued twice, and no
+// lease ends early.
+func TestRecordsNeverGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engines, stores := replicas(t, 3, distant.Config{Lanes: 2, Latency: time.Millisecond})
+		text := "version: 1\ntargets: [{match: x, preset: tool, limit: {concurrency: 20}}]\n"
+		if _, err := engines[0].ApplyPolicy(t.Context(), &ApplyPolicyRequest{Namespace: "n", Text: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := engines[0].StartRun(t.Context(), &StartRunRequest{Namespace: "n", RunID: "r", Caps: budget.Caps{Calls: new(int64(1 << 20))}}); err != nil {
+			t.Fatal(err)
+		}
+		last := map[statestore.Key]instant{}
+		fences := map[string]uint64{}
+		check := func(step int) {
+			t.Helper()
+			for _, kind := range []statestore.Kind{statestore.KindRun, statestore.KindTarget, statestore.KindOperation} {
+				page, err := stores[0].List(t.Context(), statestore.Query{Kind: kind, Namespace: "n", Limit: 1000})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, row := range page.Rows {
+					k := statestore.Key{Kind: kind, Namespace: "n", Name: row.Name}
+					at := row.Record.(touched).TouchedAt()
+					if at < last[k] {
+						t.Fatalf("step %d: %v %s went back by %v", step, kind, row.Name, last[k].Sub(at))
+					}
+					last[k] = at
+				}
+			}
+		}
+		granted := 0
+		for i := range 400 {
+			stores[rand.IntN(3)].Shift(-time.Duration(rand.IntN(3000)) * time.Millisecond)
+			req := ask(fmt.Sprint(i))
+			req.OperationID, req.RunID, req.Lease = fmt.Sprint("op-", rand.IntN(1+i)), "r", 5*time.Second
+			a, err := engines[rand.IntN(3)].Acquire(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(i)
+			if a.Grant == nil {
+				time.Sleep(50 * time.Millisecond)
+				continue
+			}
+			granted++
+			if a.Grant.Fence <= fences[req.OperationID] {
+				t.Fatalf("step %d: fence %d after %d", i, a.Grant.Fence, fences[req.OperationID])
+			}
+			fences[req.OperationID] = a.Grant.Fence
+			if a.Grant.Lease < 5*time.Second {
+				t.Fatalf("step %d: a lease of %v", i, a.Grant.Lease)
+			}
+			if rand.IntN(4) > 0 {
+				_, err = engines[rand.IntN(3)].Report(t.Context(), &ReportRequest{Namespace: "n", PermitID: a.Grant.PermitID, Signal: succeeded})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			check(i)
+			time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
+		}
+		if granted < 50 {
+			t.Fatalf("only %d grants; this tested little", granted)
+		}
+	})
+}
