@@ -251,8 +251,15 @@ func TestTheFence(t *testing.T) {
 		system, line string
 		ok           bool
 	}{
-		{"1", "00000001", true}, {"", "00000001", true}, {"1", "00000003", true}, {"", "00000002", false}, {"1", "00000001", false},
-		{"", "0000000A", true}, {"1", "00000009", false}, {"2", "00000001", true}, {"", "00000001", true},
+		{"1", "00000001", true},
+		{"", "00000001", true},
+		{"1", "00000003", true},
+		{"", "00000002", false},
+		{"1", "00000001", false},
+		{"", "0000000A", true},
+		{"1", "00000009", false},
+		{"2", "00000001", true},
+		{"", "00000001", true},
 	} {
 		if err := f.pass(c.system, c.line); (err == nil) != c.ok || err != nil && !errors.Is(err, errFenced) {
 			t.Errorf("%d: %v", i, err)

@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -29,7 +30,7 @@ type proxy struct {
 
 func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	noError(t, err)
 	p := &proxy{addr: listener.Addr().String()}
 	var group sync.WaitGroup
@@ -40,7 +41,7 @@ func newProxy(t *testing.T, server string) *proxy {
 				return
 			}
 			p.dials.Add(1)
-			group.Go(func() { p.serve(client, server) })
+			group.Go(func() { p.serve(t.Context(), client, server) })
 		}
 	})
 	t.Cleanup(func() {
@@ -55,8 +56,8 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
-func (p *proxy) serve(client net.Conn, addr string) {
-	server, err := net.Dial("tcp", addr)
+func (p *proxy) serve(ctx context.Context, client net.Conn, addr string) {
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		_ = client.Close()
 		return
