@@ -61,10 +61,14 @@ func databasePath(path, dataDir string) (string, error) {
 	if err != nil || path != "" {
 		return file, err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	return file, makeDataDir(filepath.Dir(file))
+}
+
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
 	}
-	return file, nil
+	return nil
 }
 
 // databaseFile is the file that path and dataDir name.

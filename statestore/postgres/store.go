@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,9 @@ func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
 	var err error
 	if s.conns, err = parse(cfg.DSN, cfg.TripTimeout); err != nil {
 		return nil, nil, s.translate("read the DSN", badDSN{err})
+	}
+	if s.conns.RuntimeParams["application_name"] == applicationName {
+		s.conns.RuntimeParams["application_name"] = cmp.Or(cfg.Application, serviceName(cfg.Schema))
 	}
 	first, err := s.meet(ctx)
 	if err != nil {
