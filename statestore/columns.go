@@ -32,6 +32,9 @@ type DamageError struct{ Key Key }
 // Error says how that was found.
 func (e *DamageError) Error() string { return "the checksum of its row is wrong" }
 
+// Unwrap returns ErrNotADatabase.
+func (e *DamageError) Unwrap() error { return ErrNotADatabase }
+
 // SortColumns returns what lists and Due need to know of a record.
 func SortColumns(r Record) (ord, due Number) {
 	if o, ok := r.(Ordered); ok {
