@@ -67,8 +67,7 @@ func MigrateStore(ctx context.Context, cfg StoreConfig, dryRun bool) (*Migration
 		return m, err
 	}
 	if isPostgres(cfg.Store) {
-		_, err := postgres.Migrate(ctx, patient(cfg, nil))
-		return m, err
+		return m, postgres.Migrate(ctx, patient(cfg, nil))
 	}
 	store, _, err := openTarget(ctx, cfg, 0)
 	if err != nil {

@@ -75,7 +75,8 @@ func storeKinds() map[statestore.Kind]func() statestore.Record {
 
 // isPostgres reports whether a store is the address of a PostgreSQL database.
 func isPostgres(store string) bool {
-	return strings.HasPrefix(store, "postgres://") || strings.HasPrefix(store, "postgresql://")
+	kind, _, found := strings.Cut(store, ":")
+	return found && (kind == storePostgres || kind == storePostgreSQL)
 }
 
 // file returns the path of a store in a file, or "" for one in PostgreSQL.
@@ -89,7 +90,8 @@ func (c StoreConfig) file() (string, error) {
 	case kind == storeSQLite || c.Store == "":
 		return databaseFile(path, c.DataDir)
 	default:
-		return "", fmt.Errorf("there is no store %q: %w", c.Store, ErrNoSuchStore)
+		// Behind the colon may be a password.
+		return "", fmt.Errorf("there is no store %q: %w", kind, ErrNoSuchStore)
 	}
 }
 
@@ -132,7 +134,7 @@ func viewPostgres(ctx context.Context, cfg StoreConfig, codec *statestore.Codec)
 	}
 	st := view.Status()
 	return &storeView{
-		Source: view, where: view.Name(), codec: codec, schema: st.Version, latest: st.Latest,
+		Source: view, where: view.String(), codec: codec, schema: st.Version, latest: st.Latest,
 		damage:   func(context.Context) ([]string, error) { return nil, nil }, // the server keeps checksums itself
 		sessions: view.Sessions, close: view.Close,
 	}, nil
@@ -175,7 +177,7 @@ func openTarget(ctx context.Context, cfg StoreConfig, notBefore rules.Instant) (
 		if err != nil {
 			return nil, "", err
 		}
-		return store, store.Name(), nil
+		return store, store.String(), nil
 	}
 	if _, given, _ := strings.Cut(cfg.Store, ":"); given == "" {
 		if err := makeDataDir(filepath.Dir(path)); err != nil {

@@ -61,7 +61,7 @@ func TestStoreCopyToPostgresAndBack(t *testing.T) {
 	if code, _, errs := run(t, "store", "copy", from, dsn); code != exitFailed || !strings.Contains(errs, "not empty") {
 		t.Errorf("a second copy: exit %d, %s", code, errs)
 	}
-	if code, out, errs := run(t, "store", "copy", dsn, dsn, "--to-schema", "other"); code != exitOK || !strings.Contains(out, "schema=other") {
+	if code, out, errs := run(t, "store", "copy", dsn, dsn, "--to-schema", "other"); code != exitOK || !strings.Contains(out, "schema other") {
 		t.Errorf("into another schema: exit %d\n%s%s", code, out, errs)
 	}
 	if code, _, errs := run(t, "store", "copy", dsn, dsn); code != exitUsage || !strings.Contains(errs, "same store") {

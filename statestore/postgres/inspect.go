@@ -67,7 +67,7 @@ func Inspect(ctx context.Context, cfg Config) (_ *Inspection, err error) {
 	defer s.hangUp(conn)
 	_, encrypted := conn.PgConn().Conn().(*tls.Conn)
 	addr, _ := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr)
-	i := &Inspection{Name: nameOf(s), Pooler: s.bouncer, Encrypted: encrypted, Remote: addr != nil && !addr.IP.IsLoopback(), Needed: s.cfg.connections()}
+	i := &Inspection{Name: s.String(), Pooler: s.bouncer, Encrypted: encrypted, Remote: addr != nil && !addr.IP.IsLoopback(), Needed: s.cfg.connections()}
 	all, err := steps()
 	if err == nil {
 		err = s.inTx(ctx, conn, func(tx pgx.Tx) error {
@@ -187,5 +187,5 @@ func serviceName(schema string) string {
 }
 
 // connections is how many connections a store takes at most: besides those of
-// its pools one to listen, one to notify and one to look for the server.
-func (c Config) connections() int { return c.WriteConns + c.ReadConns + 3 }
+// its pools one to listen, and one to look at the server from outside of them.
+func (c Config) connections() int { return c.WriteConns + c.ReadConns + 2 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/jackc/pgx/v5"
 
@@ -57,18 +56,8 @@ func (v *View) open(ctx context.Context, first *pgx.Conn) error {
 // Status returns what the schema holds.
 func (v *View) Status() Status { return v.status }
 
-// Name names the database and the schema without user and password.
-func (v *View) Name() string { return nameOf(v.store) }
-
-// nameOf names where a store is, for people. The first host stands for all.
-func nameOf(s *Store) string {
-	u := url.URL{Scheme: "postgres", Host: fmt.Sprintf("%s:%d", s.conns.Host, s.conns.Port), Path: "/" + s.conns.Database}
-	u.RawQuery = url.Values{"schema": {s.cfg.Schema}}.Encode()
-	return u.String()
-}
-
-// Name names the database and the schema without user and password.
-func (s *Store) Name() string { return nameOf(s) }
+// String names the database for people, without a password.
+func (v *View) String() string { return v.store.String() }
 
 // readable returns why there is nothing to read.
 func (v *View) readable() error {
@@ -165,26 +154,3 @@ func (v *View) Sessions(ctx context.Context) (int, error) {
 
 // Close closes the connections.
 func (v *View) Close() error { return v.store.Close() }
-
-// Migrate brings the schema up to date, and makes it if there is none, as Open
-// does. It returns what was there before.
-func Migrate(ctx context.Context, cfg Config) (before Status, err error) {
-	s, first, err := prepare(ctx, cfg.withDefaults())
-	if err != nil {
-		return Status{}, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	defer s.hangUp(first)
-	all, err := steps()
-	if err != nil {
-		return Status{}, err
-	}
-	err = s.inTx(ctx, first, func(tx pgx.Tx) error {
-		before, err = s.status(ctx, tx, len(all))
-		return err
-	})
-	if err == nil {
-		err = s.migrate(ctx, first)
-	}
-	return before, s.translate("migrate", err)
-}
