@@ -57,13 +57,18 @@ func openPostgres(ctx context.Context, cfg Config, codec *statestore.Codec) (sta
 	store, err := postgres.Open(ctx, postgres.Config{
 		DSN: cfg.Store, Schema: cfg.Schema, ListenDSN: cfg.ListenDSN, Codec: codec, Logger: cfg.Logger,
 	})
-	switch {
-	case errors.Is(err, postgres.ErrDSN):
-		return nil, "", fmt.Errorf("%w; %w", err, ErrNoSuchStore)
-	case err != nil:
-		return nil, "", fmt.Errorf("open the database: %w", err)
+	if err != nil {
+		return nil, "", fmt.Errorf("open the database: %w", usage(err))
 	}
 	return store, store.String(), nil
+}
+
+// usage says which stores there are, if err is about an address that is none.
+func usage(err error) error {
+	if errors.Is(err, postgres.ErrDSN) {
+		return fmt.Errorf("%w; %w", err, ErrNoSuchStore)
+	}
+	return err
 }
 
 func openSQLite(ctx context.Context, cfg Config, path string, codec *statestore.Codec) (statestore.Store, string, error) {

@@ -43,7 +43,10 @@ func InspectStore(ctx context.Context, cfg StoreConfig) ([]Finding, error) {
 		return inspectSQLite(ctx, path), nil
 	}
 	i, err := postgres.Inspect(ctx, postgres.Config{DSN: cfg.Store, Schema: cfg.Schema, Application: "resilienced doctor"})
-	if err != nil {
+	switch {
+	case errors.Is(err, postgres.ErrDSN):
+		return nil, usage(err)
+	case err != nil:
 		return []Finding{{"store", Bad, err.Error(), ""}}, nil
 	}
 	return judge(i), nil

@@ -130,7 +130,7 @@ func viewSQLite(ctx context.Context, path string, codec *statestore.Codec) (*sto
 func viewPostgres(ctx context.Context, cfg StoreConfig, codec *statestore.Codec) (*storeView, error) {
 	view, err := postgres.OpenView(ctx, patient(cfg, codec))
 	if err != nil {
-		return nil, err
+		return nil, usage(err)
 	}
 	st := view.Status()
 	return &storeView{
@@ -175,7 +175,7 @@ func openTarget(ctx context.Context, cfg StoreConfig, notBefore rules.Instant) (
 	if path == "" {
 		store, err := postgres.Open(ctx, patient(cfg, codec))
 		if err != nil {
-			return nil, "", err
+			return nil, "", usage(err)
 		}
 		return store, store.String(), nil
 	}

@@ -105,7 +105,7 @@ func TestWhatAnOlderBackupForgets(t *testing.T) {
 
 // A dump of the schema, restored into another database, says the same.
 func TestBackupOfPostgres(t *testing.T) {
-	server, dsn := database(t, pgserver.Options{})
+	server, dsn := startDatabase(t, pgserver.Options{})
 	from := filepath.Join(t.TempDir(), "from.db")
 	bulk(t, from, 1000)
 	if code, out, errs := run(t, "store", "copy", "sqlite:"+from, dsn); code != exitOK {

@@ -10,9 +10,9 @@ import (
 	"github.com/resilienced/resilienced/test/pgserver"
 )
 
-// database starts a real PostgreSQL for one test and returns the address of an
+// startDatabase starts a real PostgreSQL for one test and returns the address of an
 // empty database in it.
-func database(t *testing.T, o pgserver.Options) (server *pgserver.Server, dsn string) {
+func startDatabase(t *testing.T, o pgserver.Options) (server *pgserver.Server, dsn string) {
 	t.Helper()
 	server, err := pgserver.Start(t.Context(), o)
 	if errors.Is(err, pgserver.ErrNotInstalled) {

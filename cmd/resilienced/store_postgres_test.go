@@ -25,7 +25,7 @@ func familiesIn(t *testing.T, store string) string {
 // The records of a SQLite file move to PostgreSQL, with a kill in the midst,
 // and back into another file, with another kill: all three say the same.
 func TestStoreCopyToPostgresAndBack(t *testing.T) {
-	_, dsn := database(t, pgserver.Options{})
+	_, dsn := startDatabase(t, pgserver.Options{})
 	dir := t.TempDir()
 	from, back := "sqlite:"+filepath.Join(dir, "from.db"), "sqlite:"+filepath.Join(dir, "back.db")
 	bulk(t, filepath.Join(dir, "from.db"), 10_000)
@@ -81,7 +81,7 @@ func begun(t *testing.T, store string) bool {
 }
 
 func TestStoreMigratePostgres(t *testing.T) {
-	_, dsn := database(t, pgserver.Options{})
+	_, dsn := startDatabase(t, pgserver.Options{})
 	if code, out, errs := run(t, "store", "check", dsn); code != exitFailed || !strings.Contains(out, "resilienced store migrate") {
 		t.Errorf("check of nothing: exit %d\n%s%s", code, out, errs)
 	}
