@@ -154,7 +154,7 @@ func wayFinding(i *postgres.Inspection) Finding {
 	verdict, cure := Good, ""
 	if i.Pooler {
 		way = append(way, "through a pooler in transaction mode, where the service cannot listen for others' messages")
-		verdict, cure = Warn, "wake-ups come by polling then; name the server itself for listening"
+		verdict, cure = Warn, "wake-ups come by polling then; name the server itself with: serve --listen-dsn"
 	} else {
 		way = append(way, "directly")
 	}

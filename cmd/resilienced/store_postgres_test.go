@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resilienced/resilienced/test/pgserver"
 )
@@ -95,5 +96,38 @@ func TestStoreMigratePostgres(t *testing.T) {
 	}
 	if code, out, errs := run(t, "store", "check", dsn, "--schema", "Odd \"name"); code != exitOK || !strings.Contains(out, "state    whole") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+}
+
+// Time does not go back over a move: a copy to a server whose clock is far
+// behind is refused, and to one a little behind it waits.
+func TestStoreCopyToASlowClock(t *testing.T) {
+	server, dsn := startDatabase(t, pgserver.Options{Faketime: "-60s"})
+	from := filepath.Join(t.TempDir(), "from.db")
+	bulk(t, from, 3)
+	if code, _, errs := run(t, "store", "copy", "sqlite:"+from, dsn); code != exitFailed || !strings.Contains(errs, "the target's clock is behind") || !strings.Contains(errs, "NTP") {
+		t.Errorf("a minute: exit %d, %s", code, errs)
+	}
+	if err := server.SetFaketime("-4s"); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if code, out, errs := run(t, "store", "copy", "sqlite:"+from, dsn); code != exitOK {
+		t.Fatalf("four seconds: exit %d\n%s%s", code, out, errs)
+	}
+	var source, target checkedStore
+	for store, into := range map[string]*checkedStore{"sqlite:" + from: &source, dsn: &target} {
+		_, out, _ := run(t, "store", "check", store, "-o", "json")
+		if err := json.Unmarshal([]byte(out), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := time.Parse(time.RFC3339Nano, source.Time)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := time.Parse(time.RFC3339Nano, target.Time)
+	if err != nil || after.Before(before) || time.Since(begun) < 3*time.Second {
+		t.Errorf("the source's time is %s, the target's %s, after %v", source.Time, target.Time, time.Since(begun))
 	}
 }
