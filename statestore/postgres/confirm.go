@@ -43,7 +43,7 @@ func (s *Store) confirm(ctx context.Context, r reading) error {
 	if err != nil {
 		return err
 	}
-	defer s.hangUp(conn)
+	defer s.hangUp(ctx, conn)
 	var second reading
 	if err := second.scan(conn.QueryRow(ctx, s.sql.clock)); err != nil {
 		return err

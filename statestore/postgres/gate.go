@@ -156,7 +156,7 @@ func (s *Store) knock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { s.hangUp(conn) }()
+	defer s.hangUp(ctx, conn)
 	var stuck bool
 	if err := conn.QueryRow(ctx, s.sql.stuck, s.conns.RuntimeParams["application_name"]).Scan(&stuck); err != nil {
 		return err
@@ -168,8 +168,8 @@ func (s *Store) knock(ctx context.Context) error {
 }
 
 // hangUp closes a connection that is in no pool.
-func (s *Store) hangUp(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.TripTimeout)
+func (s *Store) hangUp(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.TripTimeout)
 	defer cancel()
 	if err := conn.Close(ctx); err != nil {
 		s.cfg.Logger.Debug("closing a connection failed", "error", err)

@@ -22,9 +22,9 @@ import (
 // shared is the server of the tests that leave their server alone, and a
 // database in it.
 var (
-	shared    *pgserver.Server //nolint:gochecknoglobals // it takes a second to start
-	sharedDSN string           //nolint:gochecknoglobals // like shared
-	schemas   atomic.Int64     //nolint:gochecknoglobals // each test gets another number
+	shared    *pgserver.Server
+	sharedDSN string
+	schemas   atomic.Int64
 )
 
 func TestMain(m *testing.M) {

@@ -161,7 +161,7 @@ func (s *Store) hear(ctx context.Context, missed bool) error {
 	if err != nil {
 		return err
 	}
-	defer s.hangUp(conn)
+	defer s.hangUp(ctx, conn)
 	if err := s.ping(ctx, conn, "LISTEN "+quote(s.mail.channel)); err != nil {
 		return err
 	}
@@ -176,11 +176,18 @@ func (s *Store) hear(ctx context.Context, missed bool) error {
 		case n == nil:
 			continue
 		}
-		if message, mine := strings.CutPrefix(n.Payload, s.mail.me); !mine && len(n.Payload) >= len(s.mail.me) {
-			message = n.Payload[len(s.mail.me):]
+		if message, others := s.mail.open(n.Payload); others {
 			missed = !s.mail.deliver(message) || missed
 		}
 	}
+}
+
+// open returns the message of another process.
+func (m *mailbox) open(payload string) (message string, others bool) {
+	if len(payload) < len(m.me) || strings.HasPrefix(payload, m.me) {
+		return "", false
+	}
+	return payload[len(m.me):], true
 }
 
 // deliver reports whether there was room for the message.

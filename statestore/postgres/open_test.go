@@ -35,7 +35,7 @@ func password(tb testing.TB, dsn string) string {
 // freePort is a port that nobody listens on.
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	noError(tb, err)
 	noError(tb, l.Close())
 	return l.Addr().String()

@@ -128,7 +128,7 @@ func once(ctx context.Context, cfg Config, fn func(*Store, *pgx.Conn) error) err
 	if err != nil {
 		return err
 	}
-	defer s.hangUp(conn)
+	defer s.hangUp(ctx, conn)
 	return s.translate("look at the schema", fn(s, conn))
 }
 

@@ -70,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	err = s.migrate(ctx, first)
-	s.hangUp(first)
+	s.hangUp(ctx, first)
 	if err == nil {
 		err = s.open(ctx)
 	}
