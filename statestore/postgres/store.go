@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,9 @@ func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
 		if s.listenAt, err = parse(cfg.ListenDSN, cfg.TripTimeout); err != nil {
 			return nil, nil, dsnError(err)
 		}
+	}
+	if s.conns.RuntimeParams["application_name"] == applicationName {
+		s.conns.RuntimeParams["application_name"] = cmp.Or(cfg.Application, serviceName(cfg.Schema))
 	}
 	first, err := s.meet(ctx)
 	if err != nil {
