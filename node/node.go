@@ -49,8 +49,14 @@ type Config struct {
 	// InsecureListenAny allows clear text beyond this machine, and any Host in
 	// requests to the JSON port.
 	InsecureListenAny bool
-	// Store is "sqlite", "sqlite:PATH" or "memory"; empty: sqlite.
+	// Store is "sqlite", "sqlite:PATH", the DSN of a PostgreSQL database, which
+	// begins with "postgres://" or "postgresql://", or "memory"; empty: sqlite.
 	Store string
+	// Schema is the schema in a PostgreSQL database; empty: "resilienced".
+	Schema string
+	// ListenDSN is where to listen for other replicas if Store leads to a
+	// connection pooler; empty: at Store.
+	ListenDSN string
 	// DataDir is the folder of the database; empty: the platform's.
 	DataDir string
 	// PolicyFile is applied when it is not the file that was applied last, at

@@ -20,7 +20,7 @@ type statements struct {
 	get, count, namespaces    string
 	due, dueExcept, dueWithin string
 	rows                      string
-	raiseFloor, stuck         string
+	raiseFloor, stuck, notify string
 }
 
 const (
@@ -85,6 +85,8 @@ func newStatements(schema string) statements {
 			"JOIN {records} r ON r.kind = k.kind AND r.namespace = $4 WHERE r.due <= $1 ORDER BY r.due LIMIT $2"),
 		rows: fill("SELECT name, ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2"),
 
+		// Nobody waits for a message to be on the disk.
+		notify: "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, m) FROM unnest($2::text[]) AS m",
 		// A commit that has waited for its standby for so long is stuck.
 		stuck: "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user " +
 			"AND wait_event = 'SyncRep' AND clock_timestamp() - state_change > interval '2 s')",
@@ -94,3 +96,6 @@ func newStatements(schema string) statements {
 
 // inSchema names a table, quoted.
 func inSchema(schema, table string) string { return pgx.Identifier{schema, table}.Sanitize() }
+
+// quote quotes one name.
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
