@@ -99,6 +99,9 @@ func (t *trial) describe() {
 	s := &t.setup
 	for _, f := range t.faults {
 		s.Standstill += t.lengths.fault + t.lengths.pause + 2*time.Second
+		if f.Kind() == "replica's clock skewed" && s.Store != cluster.Postgres {
+			s.ClockJumps = true // such a store begins at its replica's clock
+		}
 		if f.Kind() == skewedDatabase {
 			s.Behind, s.ClockJumps = mostSkew, true
 		}
