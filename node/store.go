@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/resilienced/resilienced/engine"
 	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/statestore/memory"
 	"github.com/resilienced/resilienced/statestore/sqlite"
@@ -44,7 +43,7 @@ func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error
 	if err != nil {
 		return nil, "", err
 	}
-	codec, err := statestore.NewCodec(engine.Kinds())
+	codec, err := statestore.NewCodec(storeKinds())
 	if err != nil {
 		return nil, "", err
 	}
@@ -58,6 +57,18 @@ func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error
 // databasePath is the file to open. The folder is made if it is missing, for
 // its owner alone.
 func databasePath(path, dataDir string) (string, error) {
+	file, err := databaseFile(path, dataDir)
+	if err != nil || path != "" {
+		return file, err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	}
+	return file, nil
+}
+
+// databaseFile is the file that path and dataDir name.
+func databaseFile(path, dataDir string) (string, error) {
 	if path != "" {
 		return path, nil
 	}
@@ -66,9 +77,6 @@ func databasePath(path, dataDir string) (string, error) {
 		if dataDir, err = DefaultDataDir(); err != nil {
 			return "", err
 		}
-	}
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
 	}
 	return filepath.Join(dataDir, DatabaseFile), nil
 }

@@ -101,16 +101,11 @@ func (s *Store) status(ctx context.Context, tx pgx.Tx, latest int) (Status, erro
 
 // migrate brings the schema to the latest version, each step in a transaction
 // of its own. One process does it at a time; the others then find it done.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context, conn *pgx.Conn) error {
 	all, err := steps()
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(mayDial(ctx), s.connConfig())
-	if err != nil {
-		return err
-	}
-	defer s.hangUp(conn)
 	for done := false; !done; {
 		err := s.inTx(ctx, conn, func(tx pgx.Tx) error {
 			done, err = s.step(ctx, tx, all)

@@ -57,18 +57,23 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.DSN == "" || cfg.Codec == nil {
 		return nil, fmt.Errorf("%w: postgres needs a DSN and a codec", statestore.ErrUnavailable)
 	}
-	s, err := prepare(ctx, cfg.withDefaults())
+	s, first, err := prepare(ctx, cfg.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
+	err = s.migrate(ctx, first)
+	s.hangUp(first)
+	if err == nil {
+		err = s.open(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(s.translate("open", err), s.Close())
 	}
 	return s, nil
 }
 
-// prepare makes a store that has looked at the server and is not open yet.
-func prepare(ctx context.Context, cfg Config) (*Store, error) {
+// prepare makes a store that is not open yet, and the first connection.
+func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
 	s := &Store{cfg: cfg, codec: cfg.Codec, sql: newStatements(cfg.Schema), wake: make(chan struct{}, 1)}
 	if cfg.Codec != nil {
 		for _, k := range cfg.Codec.Kinds() {
@@ -80,28 +85,31 @@ func prepare(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	var err error
 	if s.conns, err = parse(cfg.DSN, cfg.TripTimeout); err != nil {
-		return nil, s.translate("read the DSN", badDSN{err})
+		return nil, nil, s.translate("read the DSN", badDSN{err})
 	}
-	if err := s.meet(ctx); err != nil {
-		return nil, s.translate("connect", err)
+	first, err := s.meet(ctx)
+	if err != nil {
+		return nil, nil, s.translate("connect", err)
 	}
-	return s, nil
+	return s, first, nil
 }
 
-// meet connects once to see what server is there.
-func (s *Store) meet(ctx context.Context) error {
+// meet connects to see what server is there. The connection works through a
+// pooler too.
+func (s *Store) meet(ctx context.Context) (*pgx.Conn, error) {
 	var met identity
-	s.conns.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) (err error) {
+	cc := s.connConfig()
+	cc.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cc.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) (err error) {
 		if met, err = ask(ctx, conn); err != nil {
 			return err
 		}
 		return met.check()
 	}
-	conn, err := pgx.ConnectConfig(mayDial(ctx), s.connConfig())
+	conn, err := pgx.ConnectConfig(mayDial(ctx), cc)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer s.hangUp(conn)
 	if s.bouncer = met.backend != conn.PgConn().PID(); s.bouncer {
 		// The pooler may give each transaction another session.
 		s.conns.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -111,13 +119,10 @@ func (s *Store) meet(ctx context.Context) error {
 		s.cfg.Logger.WarnContext(ctx, "fsync is off in the database server: what was acknowledged may be lost when the machine stops")
 	}
 	s.conns.ValidateConnect = s.validate
-	return nil
+	return conn, nil
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := s.migrate(ctx); err != nil {
-		return err
-	}
 	var err error
 	if s.writers, err = s.pool(ctx, s.cfg.WriteConns); err != nil {
 		return err

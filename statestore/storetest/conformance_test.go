@@ -17,10 +17,13 @@ import (
 	"github.com/resilienced/resilienced/statestore/memory"
 	"github.com/resilienced/resilienced/statestore/sqlite"
 	"github.com/resilienced/resilienced/statestore/storetest"
+	"github.com/resilienced/resilienced/test/pgserver"
 )
 
 func TestMain(m *testing.M) {
 	storetest.Child("sqlite", openSQLite)
+	storetest.Child("postgres", openPostgres)
+	storetest.Child("postgres through PgBouncer", openPostgres)
 	goleak.VerifyTestMain(m)
 }
 
@@ -78,17 +81,25 @@ func sqliteHarness() storetest.Harness {
 	}
 }
 
-// TestConformance runs the suite over every store that needs no server, and
-// wants each to pass through the same number of tests.
+// TestConformance runs the suite over every store and wants each to pass
+// through the same number of tests.
 func TestConformance(t *testing.T) {
+	server := startPostgres(t, pgserver.Options{})
+	harnesses := []storetest.Harness{
+		memoryHarness(), sqliteHarness(),
+		postgresHarness("postgres", newDatabase(t, server)),
+		postgresHarness("postgres through PgBouncer", throughBouncer(t, server, newDatabase(t, server))),
+	}
 	ran := make(map[string]int)
-	for _, h := range []storetest.Harness{memoryHarness(), sqliteHarness()} {
+	for _, h := range harnesses {
 		t.Run(h.Name, func(t *testing.T) { ran[h.Name] = storetest.Run(t, h) })
 	}
 	if picked := flag.Lookup("test.run").Value.String(); strings.Contains(picked, "/") {
 		return // only some of the tests were asked for
 	}
-	if ran["memory"] != ran["sqlite"] || ran["memory"] == 0 {
-		t.Errorf("the stores ran different numbers of tests: %s", fmt.Sprint(ran))
+	for _, h := range harnesses {
+		if ran[h.Name] != ran["memory"] || ran[h.Name] == 0 {
+			t.Errorf("the stores ran different numbers of tests: %s", fmt.Sprint(ran))
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,11 +52,15 @@ type Crash struct {
 type OpenFunc func(ctx context.Context, place string) (statestore.Store, error)
 
 // Run runs the suite, prints how many tests the store passed through, and
-// returns that number. It is the same for every store.
-func Run(t *testing.T, h Harness) int {
+// returns that number. It is the same for every store. If topics are named, it
+// runs only those.
+func Run(t *testing.T, h Harness, only ...string) int {
 	t.Helper()
 	var ran atomic.Int64
 	for _, topic := range topics() {
+		if len(only) > 0 && !slices.Contains(only, topic.name) {
+			continue
+		}
 		t.Run(topic.name, func(t *testing.T) {
 			for _, test := range topic.tests {
 				t.Run(test.name, func(t *testing.T) {
