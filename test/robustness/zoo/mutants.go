@@ -140,8 +140,9 @@ func ofRules() []Mutant {
 		{
 			Name: "grant-to-nobody-kept", Breaks: "a grant whose caller has gone is not given back",
 			Edits: []Edit{{
-				"engine/acquire.go",
-				"		e.abandon(req.Namespace, a.result.Grant.PermitID)", "		_ = e.abandon",
+				"engine/nobody.go",
+				"	if e.commits.shared {\n		e.returns.offer(r)\n		return\n	}\n",
+				"	if r != nil {\n		return\n	}\n",
 			}},
 			Fault:  "replica stopped",
 			Checks: []string{"slots"},
@@ -206,6 +207,14 @@ func ofStores() []Mutant {
 			}},
 			Fault:  "reset after n bytes, database",
 			Checks: []string{"balances", "caps", "slots", "repeats"},
+		},
+		{
+			Name: "wake-ups-unheard", Breaks: "a replica does not hear what others tell, and sees a trip when it looks by itself", Postgres: true,
+			Edits: []Edit{{
+				"engine/wake.go",
+				"func (e *Engine) hear(message string) {\n", "func (e *Engine) hear(message string) {\n	if len(message) < 1<<20 {\n		return\n	}\n",
+			}},
+			Checks: []string{"trips"},
 		},
 		{
 			Name: "policy-epoch-ignored", Breaks: "a replica decides by the policy that it knows, also when it is not in force any more", Postgres: true,
