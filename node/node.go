@@ -49,8 +49,14 @@ type Config struct {
 	// InsecureListenAny allows clear text beyond this machine, and any Host in
 	// requests to the JSON port.
 	InsecureListenAny bool
-	// Store is "sqlite", "sqlite:PATH" or "memory"; empty: sqlite.
+	// Store is "sqlite", "sqlite:PATH", the DSN of a PostgreSQL database, which
+	// begins with "postgres://" or "postgresql://", or "memory"; empty: sqlite.
 	Store string
+	// Schema is the schema in a PostgreSQL database; empty: "resilienced".
+	Schema string
+	// ListenDSN is where to listen for other replicas if Store leads to a
+	// connection pooler; empty: at Store.
+	ListenDSN string
 	// DataDir is the folder of the database; empty: the platform's.
 	DataDir string
 	// PolicyFile is applied when it is not the file that was applied last, at
@@ -88,7 +94,8 @@ type Node struct {
 	cfg    Config
 	log    *slog.Logger
 	store  statestore.Store
-	where  string // the store, for people
+	watch  *watched // the store, as the engine has it
+	where  string   // the store, for people
 	engine *engine.Engine
 	policy *policyFile
 	server *server.Server
@@ -143,8 +150,10 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	var err error
+	var store statestore.Store
+	store, n.watch = watchStore(n.store, n.log)
 	n.engine, err = engine.New(ctx, engine.Config{
-		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, NoRecording: n.cfg.NoRecording,
+		Store: store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, NoRecording: n.cfg.NoRecording,
 		OnEvent: n.event, Observer: n.metrics,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/statestore/memory"
+	"github.com/resilienced/resilienced/statestore/postgres"
 	"github.com/resilienced/resilienced/statestore/sqlite"
 )
 
@@ -20,30 +21,58 @@ import (
 const (
 	storeMemory = "memory"
 	storeSQLite = "sqlite"
+	// Both begin the DSN of a PostgreSQL database.
+	storePostgres   = "postgres"
+	storePostgreSQL = "postgresql"
 )
 
 // DatabaseFile is the name of the database in its data directory.
 const DatabaseFile = "resilienced.db"
 
 // ErrNoSuchStore says which stores there are.
-var ErrNoSuchStore = errors.New("use sqlite, sqlite:PATH or memory")
+var ErrNoSuchStore = errors.New("use sqlite, sqlite:PATH, postgres://USER@HOST/DATABASE or memory")
 
 // openStore opens the store that the configuration names, and says in words
 // which it is.
 func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error) {
 	kind, path, _ := strings.Cut(cfg.Store, ":")
-	switch {
-	case cfg.Store == storeMemory:
-		return memory.New(memory.Config{}), storeMemory, nil
-	case kind == storeSQLite || cfg.Store == "":
-	default:
-		return nil, "", fmt.Errorf("there is no store %q: %w", cfg.Store, ErrNoSuchStore)
-	}
-	path, err := databasePath(path, cfg.DataDir)
+	codec, err := statestore.NewCodec(storeKinds())
 	if err != nil {
 		return nil, "", err
 	}
-	codec, err := statestore.NewCodec(storeKinds())
+	switch {
+	case cfg.Store == storeMemory:
+		return memory.New(memory.Config{}), storeMemory, nil
+	case isPostgres(cfg.Store):
+		return openPostgres(ctx, cfg, codec)
+	case kind == storeSQLite || cfg.Store == "":
+		return openSQLite(ctx, cfg, path, codec)
+	default:
+		// Behind the colon may be a password.
+		return nil, "", fmt.Errorf("there is no store %q: %w", kind, ErrNoSuchStore)
+	}
+}
+
+func openPostgres(ctx context.Context, cfg Config, codec *statestore.Codec) (statestore.Store, string, error) {
+	store, err := postgres.Open(ctx, postgres.Config{
+		DSN: cfg.Store, Schema: cfg.Schema, ListenDSN: cfg.ListenDSN, Codec: codec, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("open the database: %w", usage(err))
+	}
+	return store, store.String(), nil
+}
+
+// usage says which stores there are, if err is about an address that is none.
+func usage(err error) error {
+	if errors.Is(err, postgres.ErrDSN) {
+		return fmt.Errorf("%w; %w", err, ErrNoSuchStore)
+	}
+	return err
+}
+
+func openSQLite(ctx context.Context, cfg Config, path string, codec *statestore.Codec) (statestore.Store, string, error) {
+	path, err := databasePath(path, cfg.DataDir)
 	if err != nil {
 		return nil, "", err
 	}
@@ -61,10 +90,14 @@ func databasePath(path, dataDir string) (string, error) {
 	if err != nil || path != "" {
 		return file, err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	return file, makeDataDir(filepath.Dir(file))
+}
+
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
 	}
-	return file, nil
+	return nil
 }
 
 // databaseFile is the file that path and dataDir name.

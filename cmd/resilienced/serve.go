@@ -35,6 +35,10 @@ func newServe() *cobra.Command {
 directory and listens on this machine only: for gRPC, and on a second port for
 JSON over HTTP with /healthz, /readyz, /metrics and /version.
 
+With --store postgres://USER@HOST/DATABASE any number of replicas are one
+service. Give the password by PGPASSWORD or a password file, or the whole by
+RESILIENCED_STORE: a command line can be read by other users of the machine.
+
 SIGTERM or SIGINT drains: /readyz and health say so, calls under way finish, and
 nothing that was answered is lost. A second signal ends the process at once,
 which is safe too.
@@ -49,6 +53,7 @@ target after target.`,
 		Example: `  resilienced serve
   resilienced serve --policy policy.yaml --data-dir /var/lib/resilienced
   resilienced serve --observe
+  resilienced serve --store 'postgres://resilienced@db.internal/app?sslmode=verify-full'
   resilienced serve --store memory --allow-drills
   RESILIENCED_LOG_FORMAT=json resilienced serve`,
 		Args: cobra.NoArgs,
@@ -63,7 +68,9 @@ target after target.`,
 	flags.SortFlags = false
 	flags.StringVar(&f.cfg.Listen, "listen", node.DefaultListen, "`ADDRESS` of the gRPC port")
 	flags.StringVar(&f.cfg.HTTPListen, "http-listen", node.DefaultHTTPListen, "`ADDRESS` of the port for JSON, health and metrics over HTTP; "+node.Off+" leaves it out")
-	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, or memory, which forgets all at the end")
+	flags.StringVar(&f.cfg.Store, "store", "sqlite", "where records are kept: `STORE` is sqlite, sqlite:PATH, postgres://USER@HOST/DATABASE, which replicas share, or memory, which forgets all at the end")
+	flags.StringVar(&f.cfg.Schema, "schema", "", "`SCHEMA` of the tables in a PostgreSQL database; nothing outside it is touched (default: resilienced)")
+	flags.StringVar(&f.cfg.ListenDSN, "listen-dsn", "", "`DSN` of the PostgreSQL database itself, where to listen for other replicas if --store leads to a pooler such as PgBouncer")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database (default: the platform's, such as ~/.local/share/resilienced)")
 	flags.StringVar(&f.cfg.PolicyFile, "policy", "", "policy `FILE` to apply if it is not the one applied last, at the start and when it changes")
 	flags.BoolVar(&f.cfg.Observe, "observe", false, "compute and count everything, and refuse nothing but what an operator enforces")

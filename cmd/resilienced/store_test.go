@@ -128,10 +128,7 @@ func TestStoreCopySurvivesAKill(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from.db"), filepath.Join(dir, "to.db")
 	bulk(t, from, 20_000)
-	killDuringCopy(t, "sqlite:"+from, "sqlite:"+to, func() bool {
-		info, err := os.Stat(to + "-wal")
-		return err == nil && info.Size() > 1<<20
-	})
+	killDuringCopy(t, "sqlite:"+from, "sqlite:"+to, func() bool { return largerThan(to+"-wal", 1<<20) })
 	code, out, _ := run(t, "store", "check", "sqlite:"+to)
 	if code != exitFailed || !strings.Contains(out, "unfinished copy of sqlite:"+from) || !strings.Contains(out, "acme       run") {
 		t.Errorf("check of what is left: exit %d\n%s", code, out)
@@ -155,6 +152,11 @@ func TestStoreCopySurvivesAKill(t *testing.T) {
 	if a, b := families(t, from), families(t, to); a != b {
 		t.Errorf("%s\n%s", a, b)
 	}
+}
+
+func largerThan(path string, size int64) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > size
 }
 
 // killDuringCopy starts a copy in a process of its own and kills it when the

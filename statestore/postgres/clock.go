@@ -45,19 +45,20 @@ type timekeeper struct {
 // errLeap: a reading is too far ahead to be believed at once.
 var errLeap = errors.New("the server's clock has leapt ahead")
 
-// tell returns the store's time for a reading, or errLeap.
-func (k *timekeeper) tell(r reading) (rules.Instant, error) {
+// tell returns the store's time for a reading. It returns false, and the time
+// that the reading claims, if that is too far ahead to be believed at once.
+func (k *timekeeper) tell(r reading) (rules.Instant, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now, at := max(rules.Instant(r.clock), rules.Instant(r.floor)), time.Now()
 	if !k.at.IsZero() && now.Sub(k.base) > at.Sub(k.at)+leap {
-		return 0, errLeap
+		return now, false
 	}
 	if k.at.IsZero() || now > k.base {
 		k.base, k.at = now, at
 	}
 	k.last = max(k.last, now)
-	return k.last, nil
+	return k.last, true
 }
 
 // accept believes a reading that two connections have told.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/resilienced/resilienced/rules"
 )
 
 // fence keeps a primary out that was replaced: a promotion begins a new
@@ -37,16 +35,4 @@ func (f *fence) pass(system, line string) error {
 	}
 	f.line = line
 	return nil
-}
-
-// believe turns a reading into the store's time, unless the server that gave
-// it must not be used.
-func (s *Store) believe(r reading) (rules.Instant, error) {
-	if r.standby {
-		return 0, fmt.Errorf("%w: it is a standby", errFenced)
-	}
-	if err := s.fence.pass("", r.timeline); err != nil {
-		return 0, err
-	}
-	return s.time.tell(r)
 }

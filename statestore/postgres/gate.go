@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/resilienced/resilienced/statestore"
 )
 
 const (
@@ -57,7 +60,7 @@ func (s *Store) take(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, er
 		return nil, err
 	}
 	if why := s.gate.shut(); why != nil {
-		return nil, unavailable("the server is looked for", why)
+		return nil, fmt.Errorf("%w: the database is looked for: %s", statestore.ErrUnavailable, why.Error())
 	}
 	waiting, cancel := context.WithTimeout(mayDial(ctx), s.cfg.TripTimeout)
 	defer cancel()
@@ -67,21 +70,27 @@ func (s *Store) take(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, er
 		return conn, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.As(err, new(*pgconn.ConnectError)):
+	}
+	refused := codeOf(err)
+	switch stat := pool.Stat(); {
+	case refused != "" && refused != codeCannotConnect && stat.TotalConns() > 0:
+		// The server lives and takes no further connection. Those that there
+		// are go on.
+		return nil, err
+	case errors.As(err, new(*pgconn.ConnectError)), stat.ConstructingConns() > 0:
 		s.lost(err)
-		return nil, connectError{err}
-	case waiting.Err() != nil && pool.Stat().ConstructingConns() > 0:
-		s.lost(err)
-		return nil, connectError{err}
+		return nil, err
 	default:
 		return nil, unavailable("all connections are in use", err)
 	}
 }
 
 // noticed looks at an error of a round trip. A server that does not answer in
-// time is taken for gone.
+// time, or takes no writes any more, is taken for gone.
 func (s *Store) noticed(err error) error {
-	if err != nil && errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errFenced) {
+	switch {
+	case err == nil:
+	case errors.Is(err, errSilent), errors.Is(err, errFenced), codeOf(err) == codeReadOnly:
 		s.lost(err)
 	}
 	return err
@@ -147,9 +156,9 @@ func (s *Store) knock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { s.hangUp(conn) }()
+	defer s.hangUp(ctx, conn)
 	var stuck bool
-	if err := conn.QueryRow(ctx, s.sql.stuck, applicationName).Scan(&stuck); err != nil {
+	if err := conn.QueryRow(ctx, s.sql.stuck, s.conns.RuntimeParams["application_name"]).Scan(&stuck); err != nil {
 		return err
 	}
 	if stuck {
@@ -159,8 +168,8 @@ func (s *Store) knock(ctx context.Context) error {
 }
 
 // hangUp closes a connection that is in no pool.
-func (s *Store) hangUp(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.TripTimeout)
+func (s *Store) hangUp(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.TripTimeout)
 	defer cancel()
 	if err := conn.Close(ctx); err != nil {
 		s.cfg.Logger.Debug("closing a connection failed", "error", err)

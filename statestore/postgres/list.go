@@ -114,10 +114,10 @@ func prefixEnd(prefix string) (string, bool) {
 	for prefix != "" {
 		last, size := utf8.DecodeLastRuneInString(prefix)
 		prefix = prefix[:len(prefix)-size]
-		switch {
-		case last == utf8.MaxRune:
+		switch last {
+		case utf8.MaxRune:
 			continue
-		case last == 0xd7ff: // the surrogates are no characters
+		case 0xd7ff: // the surrogates are no characters
 			return prefix + "\ue000", true
 		default:
 			return prefix + string(last+1), true

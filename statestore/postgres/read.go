@@ -65,7 +65,7 @@ func (s *Store) lookOnce(ctx context.Context, sql string, args []any, take func(
 	if err != nil {
 		return 0, s.noticed(err)
 	}
-	now, err := s.believe(r)
+	now, err := s.believe(ctx, r)
 	return now, s.noticed(err)
 }
 

@@ -99,6 +99,39 @@ func (s *Store) status(ctx context.Context, tx pgx.Tx, latest int) (Status, erro
 	}
 }
 
+// Check reads what the schema of a database holds and changes nothing. Its
+// errors are those of Open. cfg needs no Codec.
+func Check(ctx context.Context, cfg Config) (Status, error) {
+	var st Status
+	err := once(ctx, cfg, func(s *Store, conn *pgx.Conn) error {
+		all, err := steps()
+		if err != nil {
+			return err
+		}
+		return s.inTx(ctx, conn, func(tx pgx.Tx) (err error) {
+			st, err = s.status(ctx, tx, len(all))
+			return err
+		})
+	})
+	return st, err
+}
+
+// Migrate brings the schema of a database to the latest version, as Open does,
+// and makes it if there is none. cfg needs no Codec.
+func Migrate(ctx context.Context, cfg Config) error {
+	return once(ctx, cfg, func(s *Store, conn *pgx.Conn) error { return s.migrate(ctx, conn) })
+}
+
+// once runs fn on one connection.
+func once(ctx context.Context, cfg Config, fn func(*Store, *pgx.Conn) error) error {
+	s, conn, err := prepare(ctx, cfg.withDefaults())
+	if err != nil {
+		return err
+	}
+	defer s.hangUp(ctx, conn)
+	return s.translate("look at the schema", fn(s, conn))
+}
+
 // migrate brings the schema to the latest version, each step in a transaction
 // of its own. One process does it at a time; the others then find it done.
 func (s *Store) migrate(ctx context.Context, conn *pgx.Conn) error {
@@ -155,7 +188,7 @@ func (s *Store) step(ctx context.Context, tx pgx.Tx, all []migration) (done bool
 	}
 	next := all[st.Version]
 	// The text of several statements goes by the simple protocol.
-	text := strings.ReplaceAll(next.sql, "{schema}", pgx.Identifier{s.cfg.Schema}.Sanitize())
+	text := strings.ReplaceAll(next.sql, "{schema}", quote(s.cfg.Schema))
 	if _, err := tx.Conn().PgConn().Exec(ctx, text).ReadAll(); err != nil {
 		return false, fmt.Errorf("%s: %w", next.name, err)
 	}
@@ -173,7 +206,7 @@ func (s *Store) found(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if !exists {
-		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+pgx.Identifier{s.cfg.Schema}.Sanitize()); err != nil {
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+quote(s.cfg.Schema)); err != nil {
 			return err
 		}
 	}

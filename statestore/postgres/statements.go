@@ -18,9 +18,10 @@ type statements struct {
 	finish, finishAs          string
 	commit, rollback          string
 	get, count, namespaces    string
+	families                  string
 	due, dueExcept, dueWithin string
 	rows                      string
-	raiseFloor, stuck         string
+	raiseFloor, stuck, notify string
 }
 
 const (
@@ -68,8 +69,9 @@ func newStatements(schema string) statements {
 		commit:   "COMMIT",
 		rollback: "ROLLBACK",
 
-		get:   fill("SELECT ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2 AND name = $3"),
-		count: fill("SELECT count(*) FROM {records} WHERE kind = $1 AND namespace = $2"),
+		get:      fill("SELECT ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2 AND name = $3"),
+		count:    fill("SELECT count(*) FROM {records} WHERE kind = $1 AND namespace = $2"),
+		families: fill("SELECT kind, namespace, count(*) FROM {records} GROUP BY kind, namespace ORDER BY namespace, kind"),
 		// Each name is found from the one before it.
 		namespaces: fill("SELECT DISTINCT f.namespace FROM unnest($1::smallint[]) AS k(kind) CROSS JOIN LATERAL (" +
 			"WITH RECURSIVE w AS ((SELECT r.namespace FROM {records} r WHERE r.kind = k.kind ORDER BY r.namespace LIMIT 1) " +
@@ -85,6 +87,8 @@ func newStatements(schema string) statements {
 			"JOIN {records} r ON r.kind = k.kind AND r.namespace = $4 WHERE r.due <= $1 ORDER BY r.due LIMIT $2"),
 		rows: fill("SELECT name, ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2"),
 
+		// Nobody waits for a message to be on the disk.
+		notify: "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, m) FROM unnest($2::text[]) AS m",
 		// A commit that has waited for its standby for so long is stuck.
 		stuck: "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user " +
 			"AND wait_event = 'SyncRep' AND clock_timestamp() - state_change > interval '2 s')",
@@ -94,3 +98,6 @@ func newStatements(schema string) statements {
 
 // inSchema names a table, quoted.
 func inSchema(schema, table string) string { return pgx.Identifier{schema, table}.Sanitize() }
+
+// quote quotes one name.
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

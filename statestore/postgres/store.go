@@ -3,10 +3,14 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +38,10 @@ type Store struct {
 	time             timekeeper
 	commits          atomic.Uint64
 
+	mail     *mailbox
+	listenAt *pgx.ConnConfig // nil: at conns
+
+	run     context.Context //nolint:containedctx // it ends with the store, and its loops with it
 	closing context.CancelFunc
 	loops   sync.WaitGroup
 	closed  sync.Once
@@ -62,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	err = s.migrate(ctx, first)
-	s.hangUp(first)
+	s.hangUp(ctx, first)
 	if err == nil {
 		err = s.open(ctx)
 	}
@@ -74,7 +82,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // prepare makes a store that is not open yet, and the first connection.
 func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
-	s := &Store{cfg: cfg, codec: cfg.Codec, sql: newStatements(cfg.Schema), wake: make(chan struct{}, 1)}
+	s := &Store{
+		cfg: cfg, codec: cfg.Codec, sql: newStatements(cfg.Schema), wake: make(chan struct{}, 1), mail: newMailbox(cfg.Schema),
+	}
 	if cfg.Codec != nil {
 		for _, k := range cfg.Codec.Kinds() {
 			s.kinds = append(s.kinds, int16(k))
@@ -85,7 +95,15 @@ func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
 	}
 	var err error
 	if s.conns, err = parse(cfg.DSN, cfg.TripTimeout); err != nil {
-		return nil, nil, s.translate("read the DSN", badDSN{err})
+		return nil, nil, dsnError(err)
+	}
+	if cfg.ListenDSN != "" {
+		if s.listenAt, err = parse(cfg.ListenDSN, cfg.TripTimeout); err != nil {
+			return nil, nil, dsnError(err)
+		}
+	}
+	if s.conns.RuntimeParams["application_name"] == applicationName {
+		s.conns.RuntimeParams["application_name"] = cmp.Or(cfg.Application, serviceName(cfg.Schema))
 	}
 	first, err := s.meet(ctx)
 	if err != nil {
@@ -138,11 +156,22 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.writeFloor(ctx, now, "on"); err != nil {
 		return err
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.closing = stop
-	s.loops.Go(func() { s.probe(run) })
-	s.loops.Go(func() { s.keep(run) })
+	s.run, s.closing = context.WithCancel(context.WithoutCancel(ctx))
+	s.loops.Go(func() { s.probe(s.run) })
+	s.loops.Go(func() { s.keep(s.run) })
+	s.loops.Go(func() { s.post(s.run) })
 	return nil
+}
+
+// String names the database for people, without a password.
+func (s *Store) String() string {
+	hosts := []string{net.JoinHostPort(s.conns.Host, strconv.Itoa(int(s.conns.Port)))}
+	for _, f := range s.conns.Fallbacks {
+		if host := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return fmt.Sprintf("postgres://%s/%s, schema %s", strings.Join(hosts, ","), s.conns.Database, s.cfg.Schema)
 }
 
 // Lanes implements statestore.Store.
@@ -158,7 +187,10 @@ func (s *Store) Close() error {
 		if s.closing != nil {
 			s.closing()
 		}
+		// Nobody begins to listen any more.
+		s.mail.begin.Do(func() {})
 		s.loops.Wait()
+		close(s.mail.in)
 		s.gate.shutFor(errClosed)
 		for _, p := range []*pgxpool.Pool{s.writers, s.readers} {
 			if p != nil {

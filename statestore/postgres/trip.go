@@ -13,13 +13,28 @@ import (
 	"github.com/resilienced/resilienced/statestore"
 )
 
+// errSilent: the server has not answered in time.
+var errSilent = errors.New("the server does not answer")
+
 // trip sends a batch and takes its results, within Config.TripTimeout.
 func (s *Store) trip(ctx context.Context, conn *pgx.Conn, b *pgx.Batch, take func(pgx.BatchResults) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.TripTimeout)
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.TripTimeout)
 	defer cancel()
-	br := conn.SendBatch(ctx, b)
+	br := conn.SendBatch(bounded, b)
 	err := take(br)
-	return errors.Join(err, closeBatch(br, err))
+	err = errors.Join(err, closeBatch(br, err))
+	if err == nil || bounded.Err() == nil {
+		return err
+	}
+	// Was it the caller or the server who took too long?
+	unknown := errors.As(err, new(commitError))
+	if err = ctx.Err(); err == nil {
+		err = fmt.Errorf("%w within %v", errSilent, s.cfg.TripTimeout)
+	}
+	if unknown {
+		return commitError{err}
+	}
+	return err
 }
 
 // closeBatch ends a batch. An error that was seen already is not told twice.

@@ -80,11 +80,11 @@ func (t *txn) begin(ctx context.Context) error {
 		}
 	}
 	b.Queue(s.sql.clock)
-	return s.trip(ctx, t.conn, b, func(br pgx.BatchResults) error { return t.opened(br, &all, &writes, &tries) })
+	return s.trip(ctx, t.conn, b, func(br pgx.BatchResults) error { return t.opened(ctx, br, &all, &writes, &tries) })
 }
 
 // opened takes the results of begin.
-func (t *txn) opened(br pgx.BatchResults, all, writes, tries *keyArrays) error {
+func (t *txn) opened(ctx context.Context, br pgx.BatchResults, all, writes, tries *keyArrays) error {
 	for range 2 { // BEGIN and the settings
 		if _, err := br.Exec(); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (t *txn) opened(br pgx.BatchResults, all, writes, tries *keyArrays) error {
 	}
 	t.weakSync = r.weakSync
 	var err error
-	if t.now, err = t.store.believe(r); err != nil {
+	if t.now, err = t.store.believe(ctx, r); err != nil {
 		return err
 	}
 	return t.fill(found, locked)

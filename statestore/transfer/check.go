@@ -55,7 +55,7 @@ func Check(ctx context.Context, s Source, codec *statestore.Codec, tell func(Pro
 	if r.Mark, err = markOf(ctx, s); err != nil {
 		return nil, err
 	}
-	all, counts, err := families(ctx, s, codec)
+	all, counts, err := families(ctx, side{Source: s}, codec)
 	if errors.Is(err, ErrUnknownKind) {
 		r.problem(err)
 	} else if err != nil {

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/test/pgserver"
+)
+
+// at is a reading of the clock so long after the start of a test.
+func at(d time.Duration) reading {
+	return reading{clock: int64(rules.Instant(1_700_000_000_000_000).Add(d))}
+}
+
+func TestTimeNeverGoesBackAndLeapsOnlyWhenConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k timekeeper
+		told := func(r reading, want time.Duration, believed bool) {
+			t.Helper()
+			now, ok := k.tell(r)
+			if ok != believed || ok && now != rules.Instant(at(want).clock) {
+				t.Fatalf("told %v, %v; want %v, %v", now, ok, rules.Instant(at(want).clock), believed)
+			}
+		}
+		told(at(0), 0, true)
+		told(at(-time.Hour), 0, true) // behind: it stands still
+		told(at(time.Second), time.Second, true)
+		told(at(leap+time.Second), leap+time.Second, true)
+		told(at(3*leap), 0, false)
+		told(at(2*leap), 2*leap, true) // a refused one leaves no trace
+		time.Sleep(time.Hour)
+		told(at(time.Hour+2*leap), time.Hour+2*leap, true)
+		far := at(48 * time.Hour)
+		told(far, 0, false)
+		k.accept(far)
+		told(far, 48*time.Hour, true)
+		told(at(0), 48*time.Hour, true)
+		floor := at(0)
+		floor.floor = at(48*time.Hour + time.Second).clock
+		told(floor, 48*time.Hour+time.Second, true)
+	})
+}
+
+func TestTheFloorIsRaised(t *testing.T) {
+	cfg := newConfig(t)
+	s := openStore(t, cfg)
+	before := readClock(t, s).floor
+	if before == 0 {
+		t.Fatal("Open has not raised the floor")
+	}
+	eventually(t, 10*time.Second, "the floor is raised", func() bool {
+		noError(t, put(s, "a", 1))
+		return readClock(t, s).floor > before
+	})
+	// A server whose clock is behind goes on from the floor.
+	ahead := time.Now().Add(5 * time.Second).UnixMicro()
+	execute(t, shared, sharedDSN, "UPDATE "+inSchema(cfg.Schema, "clock")+" SET floor = "+strconv.FormatInt(ahead, 10))
+	now, err := openStore(t, cfg).Now(t.Context())
+	noError(t, err)
+	if now < rules.Instant(ahead) {
+		t.Errorf("time is %d, before the floor %d", now, ahead)
+	}
+}
+
+// TestTheServersClockIsMoved forward and back under a store that works.
+func TestTheServersClockIsMoved(t *testing.T) {
+	server := start(t, pgserver.Options{Faketime: "+0s"})
+	dsn, err := server.NewDatabase(t.Context())
+	noError(t, err)
+	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t)})
+	now := func() rules.Instant {
+		noError(t, put(s, "a", 1))
+		n, err := s.Now(t.Context())
+		noError(t, err)
+		return n
+	}
+	first := now()
+	noError(t, server.SetFaketime("+1h"))
+	var leapt rules.Instant
+	eventually(t, 20*time.Second, "the clock has leapt", func() bool {
+		leapt = now()
+		return leapt.Sub(first) > 50*time.Minute
+	})
+	noError(t, server.SetFaketime("-1h"))
+	for range 20 {
+		if n := now(); n < leapt {
+			t.Fatalf("time went back by %v", leapt.Sub(n))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resilienced/resilienced/test/pgserver"
+)
+
+// hears waits for a message. It returns false when none comes.
+func hears(from <-chan string, within time.Duration) (string, bool) {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case m, open := <-from:
+		return m, open
+	case <-timer.C:
+		return "", false
+	}
+}
+
+// meet sends from one to the other until it is heard, since listening takes a
+// moment to begin, and takes what is left.
+func meet(tb testing.TB, from, to *Store) {
+	tb.Helper()
+	eventually(tb, 10*time.Second, "one hears the other", func() bool {
+		from.Notify("hello")
+		m, heard := hears(to.Notifications(), 100*time.Millisecond)
+		return heard && m == "hello"
+	})
+	for heard := true; heard; {
+		_, heard = hears(to.Notifications(), 300*time.Millisecond)
+	}
+}
+
+func TestMessagesReachTheOthersAndNotOneself(t *testing.T) {
+	cfg := newConfig(t)
+	a, b, c := openStore(t, cfg), openStore(t, cfg), openStore(t, newConfig(t))
+	meet(t, a, b)
+	meet(t, b, a)
+	elsewhere := c.Notifications()
+	long := strings.Repeat("ä", maxMessage/2)
+	for _, m := range []string{"one", "two\nlines", long} {
+		a.Notify(m)
+		if got, heard := hears(b.Notifications(), 5*time.Second); !heard || got != m {
+			t.Fatalf("heard %q, want %q", got, m)
+		}
+	}
+	if m, heard := hears(a.Notifications(), 100*time.Millisecond); heard {
+		t.Errorf("a store hears itself: %q", m)
+	}
+	if m, heard := hears(elsewhere, 0); heard {
+		t.Errorf("another schema hears %q", m)
+	}
+}
+
+func TestWhatCannotBeSentIsAnEmptyMessage(t *testing.T) {
+	cfg := newConfig(t)
+	a, b := openStore(t, cfg), openStore(t, cfg)
+	meet(t, a, b)
+	for _, m := range []string{strings.Repeat("x", maxMessage+1), "\xff", "a\x00b"} {
+		a.Notify(m)
+		if got, heard := hears(b.Notifications(), 5*time.Second); !heard || got != "" {
+			t.Fatalf("heard %q, want an empty message", got)
+		}
+	}
+}
+
+// TestMessagesNeverWait: far more than the queues hold, with nobody who takes
+// them, hold up neither the sender nor the store.
+func TestMessagesNeverWait(t *testing.T) {
+	cfg := newConfig(t)
+	a, b := openStore(t, cfg), openStore(t, cfg)
+	meet(t, a, b)
+	for i := range 20 * queued {
+		a.Notify(fmt.Sprint("m", i))
+	}
+	noError(t, put(a, "x", 1))
+	// Nothing was heard meanwhile. The last thing to be said is that some are
+	// missing, as soon as there is room.
+	empty := 0
+	eventually(t, 15*time.Second, "an empty message says that some are lost", func() bool {
+		m, heard := hears(b.Notifications(), 10*time.Millisecond)
+		if heard && m == "" {
+			empty++
+		}
+		return empty > 0
+	})
+}
+
+func TestABrokenConnectionForMessagesIsMadeAgain(t *testing.T) {
+	cfg := newConfig(t)
+	cfg.DSN += "&application_name=broken"
+	a, b := openStore(t, cfg), openStore(t, cfg)
+	meet(t, a, b)
+	execute(t, shared, sharedDSN, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'broken'")
+	if m, heard := hears(b.Notifications(), 10*time.Second); !heard || m != "" {
+		t.Fatalf("heard %q, %v; want an empty message after a new connection", m, heard)
+	}
+	meet(t, a, b)
+}
+
+func TestThroughAPooler(t *testing.T) {
+	dsn, err := shared.NewDatabase(t.Context())
+	noError(t, err)
+	pooler, err := pgserver.StartBouncer(t.Context(), shared)
+	noError(t, err)
+	t.Cleanup(func() { noError(t, pooler.Close()) })
+	cfg := newConfig(t)
+	cfg.DSN = strings.Replace(dsn, shared.Addr(), pooler.Addr(), 1)
+	deaf := openStore(t, cfg)
+	if !deaf.bouncer {
+		t.Fatal("the pooler was not noticed")
+	}
+	if m, heard := hears(deaf.Notifications(), 100*time.Millisecond); heard {
+		t.Errorf("heard %q through a pooler", m)
+	}
+	cfg.ListenDSN = dsn
+	listener := openStore(t, cfg)
+	meet(t, deaf, listener)
+	direct := cfg
+	direct.DSN, direct.ListenDSN = dsn, ""
+	if s := openStore(t, direct); s.bouncer {
+		t.Error("a direct connection is taken for a pooler")
+	}
+	noError(t, put(listener, "a", 3))
+	if n := number(t, deaf, "a"); n != 3 {
+		t.Errorf("N = %d", n)
+	}
+}
