@@ -83,7 +83,9 @@ var layers = []layer{
 	{folder: "bench", may: []string{
 		"test/pgserver", "node", "server", "telemetry", "engine", "policy", "statestore", "rules", "gen", "clients/go",
 	}},
-	{folder: "cmd", may: []string{"node", "bench", "drill", "simulate", "server", "engine", "policy", "rules", "gen", "clients/go"}},
+	{folder: "cmd", may: []string{
+		"node", "bench", "drill", "simulate", "server", "engine", "statestore/transfer", "policy", "rules", "gen", "clients/go",
+	}},
 	{folder: "test/pgserver", may: none},
 	{folder: "test", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "internal", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen", "clients/go"}},

@@ -61,12 +61,13 @@ type levelKeys struct {
 // Acquire asks for the right to make one attempt. A refusal is an answer, not
 // an error. A grant whose caller is gone when it is committed is given back.
 func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResult, error) {
-	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
+	until := e.commits.patience(ctx, acquirePatience)
+	if err := e.enter(ctx, until, req.Namespace); err != nil {
 		return nil, err
 	}
 	a := e.acquires.Get().(*acquire) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endAcquire(a)
-	a.req, a.random, a.result = req, e.draw(), &AcquireResult{}
+	a.req, a.random, a.result, a.cmd.until = req, e.draw(), &AcquireResult{}, until
 	for again := true; again; {
 		a.cmd.begin(ctx, e, req.Namespace, false, a)
 		err := e.prepareAcquire(ctx, a)
@@ -79,27 +80,40 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 		}
 	}
 	a.complete(e)
-	if a.lost != nil && a.granted != nil { // the grant has stored that it is lost
-		e.record.lost(req.Namespace, req.OperationID, a.lost)
-	}
+	a.recordLost(e)
 	e.observeAcquire(a)
-	if a.result.Grant != nil && ctx.Err() != nil && !req.DryRun {
-		e.abandon(req.Namespace, a.result.Grant.PermitID) //nolint:contextcheck // the caller's is over
+	if a.granted != nil && ctx.Err() != nil && !req.DryRun {
+		e.giveBack(a) //nolint:contextcheck // the caller's is over
 		return nil, context.Cause(ctx)
 	}
 	e.logAcquire(a)
 	return a.result, nil
 }
 
+// recordLost records the attempt before as lost: the grant has stored that.
+func (a *acquire) recordLost(e *Engine) {
+	if a.lost != nil && a.granted != nil {
+		e.record.lost(a.req.Namespace, a.req.OperationID, a.lost)
+	}
+}
+
+// left is what remains to be done when the caller of an Acquire has left.
+func (a *acquire) left(e *Engine) {
+	a.recordLost(e)
+	if a.granted != nil && !a.req.DryRun {
+		e.giveBack(a)
+	}
+}
+
 // endAcquire makes the command ready for its next use, unless its caller left
-// it in the queue.
+// it in flight.
 func (e *Engine) endAcquire(a *acquire) {
-	if !a.cmd.done {
+	if !a.cmd.spent() {
 		return
 	}
-	body, wake := a.cmd.body, a.cmd.wake
+	kept := a.cmd.kept
 	*a = acquire{}
-	a.cmd.body, a.cmd.wake = body, wake
+	a.cmd.kept = kept
 	e.acquires.Put(a)
 }
 
@@ -124,7 +138,7 @@ func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
 		a.req.OperationID = operationFor(a.req.RequestID)
 	}
 	if a.req.RunID != "" {
-		path, err := e.path(ctx, a.req.Namespace, a.req.RunID)
+		path, err := e.pathUntil(ctx, a.cmd.until, a.req.Namespace, a.req.RunID)
 		if err != nil {
 			return err
 		}

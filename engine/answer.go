@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -150,18 +149,5 @@ func smaller(a, b budget.Caps) budget.Caps {
 	return budget.Caps{
 		Cost: least(a.Cost, b.Cost), Tokens: least(a.Tokens, b.Tokens),
 		Calls: least(a.Calls, b.Calls), WallMS: least(a.WallMS, b.WallMS),
-	}
-}
-
-// abandonTimeout bounds the release of a grant that nobody waits for.
-const abandonTimeout = 5 * time.Second
-
-// abandon gives back a grant whose caller was gone when it was committed,
-// unless a repeat of the request has taken it up.
-func (e *Engine) abandon(ns, permitID string) {
-	ctx, cancel := context.WithTimeout(e.background, abandonTimeout)
-	defer cancel()
-	if _, err := e.release(ctx, &ReleaseRequest{Namespace: ns, PermitID: permitID}, true); err != nil {
-		e.log.Warn("a grant to nobody could not be given back; its lease ends it", "error", err)
 	}
 }

@@ -158,13 +158,6 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// depth is how many commands wait.
-func (m *committer) depth() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.waiting + m.urgent.len()
-}
-
 // TargetNames are the names that any policy gives to a target without a
 // wildcard.
 func (e *Engine) TargetNames() []string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
@@ -49,17 +50,24 @@ type command struct {
 	mark     *statestore.Entry // of the leader: the epoch that its batch sees
 	outdated int               // how often it was planned with too old a set
 
-	err     error
-	again   bool
-	queued  bool
-	done    bool
-	batch   []*command // of the leader
-	wake    chan struct{}
+	err   error
+	again bool
+	done  bool
+	left  bool       // in flight, and nobody waits for it
+	batch []*command // of the leader
+
+	// Guarded by the committer's lock.
+	list       *fifo // that it waits in, or nil
+	prev, next *command
+	parkings   int
+
+	until time.Time // its caller waits no longer; zero: as long as ctx
+	kept
+
 	events  []Event
 	tallies []tallyOp
 	seen    []sighting
 	txn     txn
-	body    statestore.Func // applies the leader's batch
 
 	// Room for what most commands need, so that they allocate little.
 	room struct {
@@ -73,19 +81,30 @@ type command struct {
 	}
 }
 
+// kept is the part of a command that its next use takes over.
+type kept struct {
+	body  statestore.Func // applies the leader's batch
+	wake  chan struct{}
+	timer *time.Timer
+}
+
 // begin readies a new or used command. It is planned and decided with the
 // policies of this moment, or begun again.
 func (c *command) begin(ctx context.Context, e *Engine, namespace string, urgent bool, w work) {
 	c.ctx, c.engine, c.namespace, c.urgent, c.work = ctx, e, namespace, urgent, w
 	c.wants, c.entries, c.own = c.room.wants[:0], c.room.entries[:0], c.room.own[:0]
 	c.tallies, c.seen, c.txn.undo = c.room.tallies[:0], c.room.seen[:0], c.room.undo[:0]
-	c.rounds, c.done, c.again, c.err = 0, false, false, nil
+	c.rounds, c.parkings, c.done, c.again, c.err = 0, 0, false, false, nil
 	c.policies, c.txn.engine = e.policies.Load(), e
 	if c.body == nil {
 		c.body = c.applyBatch
 	}
 	e.planClock(c)
 }
+
+// spent reports, to the command's caller, whether nobody else holds it any
+// more. Of one that was left in flight only that may be looked at.
+func (c *command) spent() bool { return !c.left && c.done }
 
 // key adds a record to the command's wants and returns its handle. Asking for
 // a record twice keeps the stronger mode.

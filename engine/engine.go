@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/resilienced/resilienced/policy"
 	"github.com/resilienced/resilienced/rules"
@@ -76,6 +77,8 @@ type Engine struct {
 	replay       bool
 	draw         func() uint64
 	watchers     *watchers
+	returns      *returns
+	teller       *teller
 	storeTime    atomic.Int64
 	commanded    atomic.Uint64 // commands that were committed
 
@@ -98,11 +101,12 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
 		onEvent: c.OnEvent, observer: c.Observer,
 		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
+		returns:  newReturns(), teller: newTeller(c.Store),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	e.commits = newCommitter(e, c.Store.Lanes())
+	e.commits = newCommitter(e, c.Store)
 	e.quotas = newQuotas(c.Store)
 	e.policies.Store(&policySet{file: policy.Default(), above: newAbove(c.Observe)})
 	e.decisions, e.observations = newDecisionLog(), newObservations()
@@ -116,6 +120,14 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		return nil, err
 	}
 	e.loops.Go(e.flushLoop)
+	if e.commits.shared {
+		e.loops.Go(e.returnLoop)
+	}
+	if e.teller.notifier != nil {
+		e.loops.Go(e.tellLoop)
+		e.loops.Go(e.hearLoop)
+		e.loops.Go(e.followLoop)
+	}
 	if !e.record.off {
 		e.loops.Go(e.record.loop)
 	}
@@ -160,20 +172,32 @@ func (e *Engine) open(ctx context.Context) error {
 
 // Close ends waiting readers and the loops, refuses new commands, waits for
 // those under way, and writes what was counted meanwhile. It does not close
-// the store. A second Close does nothing.
+// the store. When ctx ends, what is under way at a store that does not answer
+// is given up. A second Close does nothing.
 func (e *Engine) Close(ctx context.Context) error {
 	e.quitOnce.Do(func() { close(e.quit) })
+	giveUp := context.AfterFunc(ctx, e.stop)
+	defer giveUp()
 	e.loops.Wait()
 	err := e.commits.close(ctx)
-	e.flush(context.WithoutCancel(ctx))
-	e.record.writeAll(context.WithoutCancel(ctx))
+	last, cancel := e.bound(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	e.flush(last)
+	e.record.writeAll(last)
 	e.stop()
 	return err
 }
 
+// closeLimit is how long a closing engine tries to write what it has counted.
+const closeLimit = 3 * time.Second
+
 // submit runs a piece of work as a command of its namespace.
 func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w work, plan func(*command)) error {
-	c := &command{}
+	patience := otherPatience
+	if urgent {
+		patience = reportPatience
+	}
+	c := &command{until: e.commits.patience(ctx, patience)}
 	for {
 		c.begin(ctx, e, namespace, urgent, w)
 		if plan != nil {
@@ -196,10 +220,8 @@ func (e *Engine) attempt(c *command) (again bool, err error) {
 	if c.outdated++; c.outdated > maxRounds {
 		return false, fmt.Errorf("%w: the policy changes faster than a command can be planned", ErrUnavailable)
 	}
-	if err := e.catchUp(c.ctx, c.policies); err != nil {
-		return false, err
-	}
-	return true, nil
+	err = e.patiently(c.ctx, c.until, func(ctx context.Context) error { return e.catchUp(ctx, c.policies) })
+	return err == nil, err
 }
 
 // committed publishes what a batch did.

@@ -51,6 +51,19 @@ type InvalidError struct {
 // Error returns the field and what is wrong with it.
 func (e *InvalidError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Why) }
 
+// DelayedError is an error that is worth a repeat after Delay. Each caller gets
+// a delay of its own, so that they do not come back together.
+type DelayedError struct {
+	Err   error // wraps ErrUnavailable or ErrOutcomeUnknown
+	Delay time.Duration
+}
+
+// Error returns what is wrong.
+func (e *DelayedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *DelayedError) Unwrap() error { return e.Err }
+
 // OverloadedError says that too many commands wait; ask again after Delay.
 type OverloadedError struct{ Delay time.Duration }
 

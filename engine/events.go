@@ -72,11 +72,17 @@ func (w *watchers) signal(e *Event) {
 	defer w.mu.Unlock()
 	for _, one := range w.by {
 		if one.kind == e.Kind && one.namespace == e.Namespace {
-			select {
-			case one.wake <- struct{}{}:
-			default:
-			}
+			nudge(one.wake)
 		}
+	}
+}
+
+// signalAll wakes every waiting reader.
+func (w *watchers) signalAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, one := range w.by {
+		nudge(one.wake)
 	}
 }
 
@@ -87,6 +93,7 @@ func (e *Engine) publish(event Event) {
 		event.lost = nil
 	}
 	e.watchers.signal(&event)
+	e.teller.note(&event)
 	if e.onEvent != nil {
 		e.onEvent(event)
 	}

@@ -3,12 +3,26 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
 )
+
+// transactionLimit ends a transaction of a shared store that its own limits
+// should have ended before.
+const transactionLimit = 10 * time.Second
+
+// bound limits a wait for a shared store. One in this process always answers.
+func (e *Engine) bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if !e.commits.shared {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
 
 // execute runs a batch in one transaction; a batch that the store rejects is
 // halved down to the command at fault.
@@ -16,8 +30,10 @@ func (e *Engine) execute(batch []*command) {
 	leader := batch[0]
 	leader.batch = batch
 	entries := e.merge(batch)
-	// A transaction outlives its callers: the store bounds it.
-	err := e.store.Update(e.background, entries, leader.body)
+	// A transaction outlives its callers.
+	ctx, cancel := e.bound(e.background, transactionLimit)
+	err := e.store.Update(ctx, entries, leader.body)
+	cancel()
 	leader.batch = nil
 	switch {
 	case err == nil:
@@ -57,16 +73,26 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 
 // fail answers a batch that was not committed.
 func (e *Engine) fail(batch []*command, err error) {
-	out := fmt.Errorf("%w: %w", ErrUnavailable, err)
-	if errors.Is(err, statestore.ErrUnknownOutcome) {
-		out = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	}
-	if errors.Is(err, statestore.ErrRejected) || errors.Is(err, statestore.ErrNotHeld) {
-		out = fmt.Errorf("%w: %w", ErrInternal, err)
+	if errors.Is(err, statestore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		e.commits.gone()
 	}
 	for _, c := range batch {
-		c.again, c.err = false, out
+		c.again, c.err = false, failure(err)
 	}
+}
+
+// failure is what a caller is told when the store did not commit. Where waiting
+// helps, each caller is told a wait of its own.
+func failure(err error) error {
+	switch {
+	case errors.Is(err, statestore.ErrUnknownOutcome):
+		return unknown(err)
+	case errors.Is(err, statestore.ErrRejected), errors.Is(err, statestore.ErrNotHeld):
+		return fmt.Errorf("%w: %w", ErrInternal, err)
+	case errors.Is(err, statestore.ErrUnavailable):
+		return away(err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // merge gives every command its entries; commands that name the same record
@@ -97,8 +123,9 @@ func (e *Engine) merge(batch []*command) []*statestore.Entry {
 				merged = append(merged, entry)
 			}
 			if w.mode == statestore.Write || (w.mode == statestore.Try && entry.Mode == statestore.Read) {
-				entry.Mode, entry.Depth = w.mode, w.depth
+				entry.Mode = w.mode
 			}
+			entry.Depth = max(entry.Depth, w.depth)
 			c.entries = append(c.entries, entry)
 		}
 	}

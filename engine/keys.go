@@ -10,6 +10,7 @@ import (
 	"hash/fnv"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/rules/limit"
@@ -120,6 +121,18 @@ func (p *paths) put(k statestore.Key, path []string) {
 		clear(p.know)
 	}
 	p.know[k] = path
+}
+
+// pathUntil is path for a caller that does not wait for ever.
+func (e *Engine) pathUntil(ctx context.Context, until time.Time, ns, run string) (path []string, err error) {
+	if path = e.paths.get(runKey(ns, run)); path != nil {
+		return path, nil
+	}
+	err = e.patiently(ctx, until, func(ctx context.Context) error {
+		path, err = e.path(ctx, ns, run)
+		return err
+	})
+	return path, err
 }
 
 // path returns the run ids from the root to a run.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/resilienced/resilienced/policy"
 	"github.com/resilienced/resilienced/statestore"
@@ -56,6 +57,14 @@ func (c *counts) of(k statestore.Kind) *atomic.Int64 {
 	default:
 		return nil
 	}
+}
+
+// enter makes the namespace known before its first command.
+func (e *Engine) enter(ctx context.Context, until time.Time, namespace string) error {
+	if e.quotas.in(namespace) != nil {
+		return nil
+	}
+	return e.patiently(ctx, until, func(ctx context.Context) error { return e.quotas.enter(ctx, namespace) })
 }
 
 // enter makes the namespace known before its first command.

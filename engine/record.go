@@ -152,9 +152,11 @@ func (r *recorder) loop() {
 		case <-tick.C:
 		case <-r.wake:
 		}
-		if err := r.write(r.engine.background, nil); err != nil {
+		ctx, cancel := r.engine.bound(r.engine.background, transactionLimit)
+		if err := r.write(ctx, nil); err != nil {
 			r.engine.log.Warn("recorded calls could not be written; they are tried again", "error", err)
 		}
+		cancel()
 	}
 }
 

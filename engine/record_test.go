@@ -427,3 +427,12 @@ func TestRecordingWaitsForItsStore(t *testing.T) {
 		}
 	})
 }
+
+// Every kind has a name for the output of commands.
+func TestKindsHaveNames(t *testing.T) {
+	for kind := range Kinds() {
+		if strings.HasPrefix(kind.String(), "kind-") {
+			t.Errorf("kind %d has no name", kind)
+		}
+	}
+}

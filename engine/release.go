@@ -27,11 +27,7 @@ type release struct {
 // Release gives a permit back unused: the slot is free, the reservation is
 // returned, and the attempt does not count.
 func (e *Engine) Release(ctx context.Context, req *ReleaseRequest) (*ReleaseResult, error) {
-	return e.release(ctx, req, false)
-}
-
-func (e *Engine) release(ctx context.Context, req *ReleaseRequest, onlyFresh bool) (*ReleaseResult, error) {
-	r := &release{req: req, onlyFresh: onlyFresh, operation: req.OperationID}
+	r := &release{req: req, operation: req.OperationID}
 	if req.PermitID != "" {
 		c, err := e.claimsFor(req.Namespace, req.PermitID, req.Fence)
 		if err != nil {
@@ -41,10 +37,7 @@ func (e *Engine) release(ctx context.Context, req *ReleaseRequest, onlyFresh boo
 	} else if r.operation == "" {
 		r.operation = operationFor(req.AcquireRequestID)
 	}
-	err := e.submit(ctx, req.Namespace, true, r, func(c *command) {
-		r.op = c.key(operationKey(req.Namespace, r.operation), statestore.Write, 0)
-	})
-	if err != nil {
+	if err := e.submit(ctx, req.Namespace, true, r, r.plan); err != nil {
 		return nil, err
 	}
 	return &r.result, nil

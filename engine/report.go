@@ -51,12 +51,13 @@ type report struct {
 
 // Report takes in how a call went and answers with the directive.
 func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult, error) {
-	if err := e.quotas.enter(ctx, req.Namespace); err != nil {
+	until := e.commits.patience(ctx, reportPatience)
+	if err := e.enter(ctx, until, req.Namespace); err != nil {
 		return nil, err
 	}
 	r := e.reports.Get().(*report) //nolint:forcetypeassert // the pool holds nothing else
 	defer e.endReport(r)
-	r.result = &ReportResult{}
+	r.result, r.cmd.until = &ReportResult{}, until
 	for again := true; again; {
 		r.cmd.begin(ctx, e, req.Namespace, true, r)
 		err := e.prepareReport(ctx, r, req)
@@ -75,15 +76,18 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 	return r.result, nil
 }
 
+// left is what remains to be done when the caller of a Report has left.
+func (r *report) left(e *Engine) { e.record.reported(r) }
+
 // endReport makes the command ready for its next use, unless its caller left
-// it in the queue.
+// it in flight.
 func (e *Engine) endReport(r *report) {
-	if !r.cmd.done {
+	if !r.cmd.spent() {
 		return
 	}
-	body, wake := r.cmd.body, r.cmd.wake
+	kept := r.cmd.kept
 	*r = report{}
-	r.cmd.body, r.cmd.wake = body, wake
+	r.cmd.kept = kept
 	e.reports.Put(r)
 }
 
@@ -96,7 +100,7 @@ func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportReques
 	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), e.draw()
 	r.pass = set.above.pass(req.Namespace)
 	if c.Run != "" {
-		r.path, err = e.path(ctx, req.Namespace, c.Run)
+		r.path, err = e.pathUntil(ctx, r.cmd.until, req.Namespace, c.Run)
 	}
 	return err
 }

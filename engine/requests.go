@@ -25,7 +25,7 @@ type once[T any] struct {
 // gets the first answer, one with other content ErrMismatch. An empty id makes
 // it unrepeatable. A request that fails does not use up its id.
 func runOnce[T any](ctx context.Context, e *Engine, ns string, w *once[T], plan func(*command)) (*T, error) {
-	if err := e.quotas.enter(ctx, ns); err != nil {
+	if err := e.enter(ctx, e.commits.patience(ctx, otherPatience), ns); err != nil {
 		return nil, err
 	}
 	err := e.submit(ctx, ns, false, w, func(c *command) {
@@ -36,7 +36,10 @@ func runOnce[T any](ctx context.Context, e *Engine, ns string, w *once[T], plan 
 			w.key = c.key(statestore.Key{Kind: statestore.KindRequest, Namespace: ns, Name: w.method + sep + w.requestID}, statestore.Write, 0)
 		}
 	})
-	return w.result, err
+	if err != nil {
+		return nil, err // a caller that left may not look at what is under way
+	}
+	return w.result, nil
 }
 
 func (w *once[T]) apply(t *txn) error {

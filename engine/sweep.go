@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 const (
 	sweepEvery = time.Second
 	sweepBatch = 1000
+	// sweepLimit bounds a sweep of a store that does not answer.
+	sweepLimit = 30 * time.Second
 )
 
 func (e *Engine) sweepLoop() {
@@ -30,13 +33,15 @@ func (e *Engine) sweepLoop() {
 		case <-e.quit:
 			return
 		case <-timer.C:
-			if _, err := e.Sweep(e.background); err != nil {
+			ctx, cancel := e.bound(e.background, sweepLimit)
+			if _, err := e.Sweep(ctx); err != nil {
 				e.log.Warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
 			// A replica without calls learns of a new epoch here.
-			if _, err := e.fresh(e.background); err != nil {
+			if _, err := e.fresh(ctx); err != nil {
 				e.log.Warn("the policy's epoch could not be read; decisions wait for it", "error", err)
 			}
+			cancel()
 		}
 	}
 }
@@ -68,13 +73,20 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 // share transactions.
 func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 	expired := make([]statestore.DueKey, 0, len(due))
+	commands := make([]*command, 0, len(due))
 	for _, d := range due {
 		if e.simple(d.Key.Kind) {
 			expired = append(expired, d)
 			continue
 		}
-		if err := e.sweepOne(ctx, d.Key); err != nil {
-			return err
+		c := &command{}
+		c.begin(ctx, e, d.Key.Namespace, false, &sweep{key: d.Key, depth: e.depth(ctx, d.Key)})
+		commands = append(commands, c)
+	}
+	e.commits.all(commands)
+	for _, c := range commands {
+		if c.err != nil && !errors.Is(c.err, errOutdated) { // that one comes next time
+			return c.err
 		}
 	}
 	if len(expired) == 0 {
@@ -114,15 +126,31 @@ func (w *bulk) apply(t *txn) error {
 }
 
 // sweep handles one record with whatever others that takes.
-type sweep struct{ key statestore.Key }
+type sweep struct {
+	key   statestore.Key
+	depth uint8
+}
 
 func (e *Engine) sweepOne(ctx context.Context, k statestore.Key) error {
-	err := e.submit(ctx, k.Namespace, false, &sweep{k}, nil)
+	err := e.submit(ctx, k.Namespace, false, &sweep{key: k, depth: e.depth(ctx, k)}, nil)
 	return err
 }
 
+// depth is how deep a run lies in its tree, for the order of locks. A run that
+// is gone is nowhere.
+func (e *Engine) depth(ctx context.Context, k statestore.Key) uint8 {
+	if k.Kind != statestore.KindRun {
+		return 0
+	}
+	path, err := e.path(ctx, k.Namespace, k.Name)
+	if err != nil || len(path) == 0 {
+		return 0
+	}
+	return uint8(len(path) - 1)
+}
+
 func (w *sweep) apply(t *txn) error {
-	h, ok := t.want(w.key, statestore.Write, 0)
+	h, ok := t.want(w.key, statestore.Write, w.depth)
 	if !ok {
 		return errNeed
 	}

@@ -129,11 +129,13 @@ func (e *Engine) flushLoop() {
 		case <-e.quit:
 			return
 		case <-tick.C:
-			e.flushTallies(e.background)
-			e.flushDecisions(e.background)
+			ctx, cancel := e.bound(e.background, transactionLimit)
+			e.flushTallies(ctx)
+			e.flushDecisions(ctx)
 			if turn%observationTurns == 0 {
-				e.flushObservations(e.background, false)
+				e.flushObservations(ctx, false)
 			}
+			cancel()
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/resilienced/resilienced/server"
 	"github.com/resilienced/resilienced/server/jsonport"
 	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/statestore/transfer"
 	"github.com/resilienced/resilienced/telemetry"
 )
 
@@ -132,6 +133,9 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	var err error
 	if n.store, n.where, err = openStore(ctx, cfg); err != nil {
 		return nil, err
+	}
+	if err := transfer.Unfinished(ctx, n.store); err != nil {
+		return nil, errors.Join(err, n.store.Close())
 	}
 	if err := n.start(ctx); err != nil {
 		return nil, errors.Join(err, n.store.Close())

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/resilienced/resilienced/engine"
 	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/statestore/memory"
 	"github.com/resilienced/resilienced/statestore/postgres"
@@ -37,7 +36,7 @@ var ErrNoSuchStore = errors.New("use sqlite, sqlite:PATH, postgres://USER@HOST/D
 // which it is.
 func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error) {
 	kind, path, found := strings.Cut(cfg.Store, ":")
-	codec, err := statestore.NewCodec(engine.Kinds())
+	codec, err := statestore.NewCodec(storeKinds())
 	if err != nil {
 		return nil, "", err
 	}
@@ -82,6 +81,18 @@ func openSQLite(ctx context.Context, cfg Config, path string, codec *statestore.
 // databasePath is the file to open. The folder is made if it is missing, for
 // its owner alone.
 func databasePath(path, dataDir string) (string, error) {
+	file, err := databaseFile(path, dataDir)
+	if err != nil || path != "" {
+		return file, err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	}
+	return file, nil
+}
+
+// databaseFile is the file that path and dataDir name.
+func databaseFile(path, dataDir string) (string, error) {
 	if path != "" {
 		return path, nil
 	}
@@ -90,9 +101,6 @@ func databasePath(path, dataDir string) (string, error) {
 		if dataDir, err = DefaultDataDir(); err != nil {
 			return "", err
 		}
-	}
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
 	}
 	return filepath.Join(dataDir, DatabaseFile), nil
 }

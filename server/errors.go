@@ -115,7 +115,10 @@ func (s *Server) public(err error) error {
 		return a.public(err, details)
 	}
 	for i := range s.answers {
-		if a := &s.answers[i]; errors.Is(err, a.sentinel) {
+		if a := s.answers[i]; errors.Is(err, a.sentinel) {
+			if d, ok := errors.AsType[*engine.DelayedError](err); ok {
+				a.retry = max(d.Delay, time.Millisecond)
+			}
 			return a.public(err, nil)
 		}
 	}

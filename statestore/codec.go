@@ -3,6 +3,7 @@
 package statestore
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -19,23 +20,40 @@ type Codec struct {
 	kinds map[Kind]func() Record
 	types map[Kind]reflect.Type
 	enc   cbor.EncMode
+	sum   cbor.EncMode // the same for the same record
 	dec   cbor.DecMode
 }
 
 // NewCodec returns a codec for the given kinds; each function makes an empty
-// record.
+// record. A field that a record's type lacks is passed over, as a newer version
+// may have written it beside this one.
 func NewCodec(kinds map[Kind]func() Record) (*Codec, error) {
+	return buildCodec(kinds, cbor.ExtraDecErrorNone)
+}
+
+// NewStrictCodec is NewCodec for whoever must not lose anything: Decode returns
+// ErrNewerSchema for a record with a field that its type lacks.
+func NewStrictCodec(kinds map[Kind]func() Record) (*Codec, error) {
+	return buildCodec(kinds, cbor.ExtraDecErrorUnknownField)
+}
+
+func buildCodec(kinds map[Kind]func() Record, refuse cbor.ExtraDecErrorCond) (*Codec, error) {
 	enc, err := cbor.EncOptions{}.EncMode()
+	if err != nil {
+		return nil, fmt.Errorf("statestore: encoder: %w", err)
+	}
+	sum, err := cbor.EncOptions{Sort: cbor.SortBytewiseLexical}.EncMode()
 	if err != nil {
 		return nil, fmt.Errorf("statestore: encoder: %w", err)
 	}
 	// Whatever Encode takes must be readable again, so the reader's limits are
 	// off: the bytes are the store's own.
 	dec, err := cbor.DecOptions{
-		MaxArrayElements: math.MaxInt32,
-		MaxMapPairs:      math.MaxInt32,
-		MaxNestedLevels:  math.MaxUint16,
-		UTF8:             cbor.UTF8DecodeInvalid,
+		MaxArrayElements:  math.MaxInt32,
+		MaxMapPairs:       math.MaxInt32,
+		MaxNestedLevels:   math.MaxUint16,
+		UTF8:              cbor.UTF8DecodeInvalid,
+		ExtraReturnErrors: refuse,
 	}.DecMode()
 	if err != nil {
 		return nil, fmt.Errorf("statestore: decoder: %w", err)
@@ -44,7 +62,7 @@ func NewCodec(kinds map[Kind]func() Record) (*Codec, error) {
 	for kind, empty := range kinds {
 		types[kind] = reflect.TypeOf(empty())
 	}
-	return &Codec{kinds: kinds, types: types, enc: enc, dec: dec}, nil
+	return &Codec{kinds: kinds, types: types, enc: enc, sum: sum, dec: dec}, nil
 }
 
 // Fits reports whether Decode of the kind returns records of r's type. A store
@@ -63,6 +81,20 @@ func (c *Codec) Encode(r Record) ([]byte, error) {
 	return b, nil
 }
 
+// Canonical returns bytes that are the same for records that say the same,
+// whichever store they come from. Encode's may differ from call to call, since
+// a map has no order. Decode reads both.
+func (c *Codec) Canonical(r Record) ([]byte, error) {
+	b, err := c.sum.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: encode %T: %w", ErrRejected, r, err)
+	}
+	return b, nil
+}
+
+// Knows reports whether the codec has the kind.
+func (c *Codec) Knows(kind Kind) bool { return c.kinds[kind] != nil }
+
 // New returns an empty record of the kind, or ErrNewerSchema for a kind that
 // the codec does not know.
 func (c *Codec) New(kind Kind) (Record, error) {
@@ -79,7 +111,11 @@ func (c *Codec) Decode(kind Kind, b []byte) (Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.dec.Unmarshal(b, r); err != nil {
+	err = c.dec.Unmarshal(b, r)
+	if _, unknown := errors.AsType[*cbor.UnknownFieldError](err); unknown {
+		return nil, fmt.Errorf("%w: it has a field that this version does not know", ErrNewerSchema)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: decode kind %d: %w", ErrNotADatabase, kind, err)
 	}
 	return r, nil

@@ -25,12 +25,15 @@ type Columns struct {
 	Body []byte
 }
 
-// DamageError says that a row is not as it was written.
+// DamageError says that a row is not as it was written. The RecordError around
+// it names the record.
 type DamageError struct{ Key Key }
 
-func (e *DamageError) Error() string {
-	return fmt.Sprintf("the checksum of %+v is wrong", e.Key)
-}
+// Error says how that was found.
+func (e *DamageError) Error() string { return "the checksum of its row is wrong" }
+
+// Unwrap returns ErrNotADatabase.
+func (e *DamageError) Unwrap() error { return ErrNotADatabase }
 
 // SortColumns returns what lists and Due need to know of a record.
 func SortColumns(r Record) (ord, due Number) {
@@ -57,14 +60,19 @@ func (c *Codec) Columns(key Key, r Record) (Columns, error) {
 	return Columns{Ord: ord, Due: due, Body: binary.BigEndian.AppendUint32(body, rowSum(key, ord, due, body))}, nil
 }
 
-// Record returns a fresh record from its row, or a DamageError if the row is
-// not as it was written.
+// Record returns a fresh record from its row, or a RecordError: of a DamageError
+// if the row is not as it was written, or of what Decode says.
 func (c *Codec) Record(key Key, row Columns) (Record, error) {
 	n := len(row.Body) - crc32.Size
-	if n < 0 || binary.BigEndian.Uint32(row.Body[n:]) != rowSum(key, row.Ord, row.Due, row.Body[:n]) {
-		return nil, &DamageError{Key: key}
+	var r Record
+	var err error = &DamageError{Key: key}
+	if n >= 0 && binary.BigEndian.Uint32(row.Body[n:]) == rowSum(key, row.Ord, row.Due, row.Body[:n]) {
+		r, err = c.Decode(key.Kind, row.Body[:n])
 	}
-	return c.Decode(key.Kind, row.Body[:n])
+	if err != nil {
+		return nil, &RecordError{Key: key, At: Position{Order: row.Ord.N, Name: key.Name}, Err: err}
+	}
+	return r, nil
 }
 
 // rowSum is a checksum over everything that a row says.

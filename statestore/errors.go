@@ -2,7 +2,10 @@
 
 package statestore
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors that a store returns, besides those of fn and of the context.
 // Drivers' errors are translated to them in one place per store.
@@ -30,3 +33,22 @@ var (
 	// ErrBadCursor: a page token is not one of this list's.
 	ErrBadCursor = errors.New("statestore: bad page token")
 )
+
+// RecordError says that one record is there and cannot be read. It wraps the
+// reason: ErrNotADatabase for a damaged one, ErrNewerSchema for one that holds
+// what this version does not know.
+type RecordError struct {
+	Key Key
+	// At is the record's place in its list; a Query goes on behind it with
+	// CursorAt.
+	At  Position
+	Err error
+}
+
+// Error names the record and says what is wrong with it.
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("%s %q of namespace %q: %v", e.Key.Kind, e.Key.Name, e.Key.Namespace, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *RecordError) Unwrap() error { return e.Err }

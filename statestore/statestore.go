@@ -20,6 +20,7 @@ type Kind uint8
 const (
 	KindMeta       Kind = 1  // the store's own facts: MAC key, policy epoch
 	KindClock      Kind = 2  // the stored instant of a drill namespace
+	KindTransfer   Kind = 3  // transfer.Mark: the store is an unfinished copy
 	KindRun        Kind = 10 // budget.Run
 	KindTarget     Kind = 20 // target.Control
 	KindTally      Kind = 21 // target.Tally, one stripe a replica

@@ -101,7 +101,7 @@ codes mean: resilienced help exit-codes.`,
 		&cobra.Group{ID: groupRules, Title: "The rules:"},
 		&cobra.Group{ID: groupCall, Title: "One call:"},
 	)
-	grouped(root, groupService, newServe(), newDoctor(), newDrill(), newVersion())
+	grouped(root, groupService, newServe(), newDoctor(), newStore(), newDrill(), newVersion())
 	grouped(root, groupFleet, newTargets(), newRuns(), newReport(), newDecisions(), newExplain())
 	grouped(root, groupRules, newPolicy(), newPrices(), newEnforce(), newObserve(), newEnforcement(), newPass())
 	grouped(root, groupCall, newAcquire(), newExec())

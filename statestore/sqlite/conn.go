@@ -26,8 +26,12 @@ type conn struct {
 
 // openConn opens a connection and runs the statements that set it up.
 func openConn(ctx context.Context, path string, setup ...string) (*conn, error) {
+	return openSource(ctx, dataSource(path), setup...)
+}
+
+func openSource(ctx context.Context, source string, setup ...string) (*conn, error) {
 	d := &sqlite.Driver{}
-	dc, err := d.Open(dataSource(path))
+	dc, err := d.Open(source)
 	if err != nil {
 		return nil, err
 	}

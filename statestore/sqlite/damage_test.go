@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -133,5 +134,24 @@ func TestDamageOfAFileThatIsNotCheckedIsNeverARecord(t *testing.T) {
 			_ = put(s, fmt.Sprintf("n%05d", n*15), &note{N: int64(n)}, statestore.Durable)
 		}
 		_ = s.Close()
+	}
+}
+
+// TestABitOfTheSchemaThatTurnedIsFound: a column of another name passes
+// SQLite's own check and then fails every statement that names it.
+func TestABitOfTheSchemaThatTurnedIsFound(t *testing.T) {
+	whole, err := os.ReadFile(filled(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := bytes.Index(whole, []byte("CREATE TABLE counts"))
+	column := table + bytes.Index(whole[table:], []byte("records"))
+	whole[column] ^= 1
+	path := filepath.Join(t.TempDir(), "turned.db")
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), testConfig(path)); !errors.Is(err, statestore.ErrNotADatabase) {
+		t.Fatalf("damage gives %v", err)
 	}
 }

@@ -51,7 +51,9 @@ func classify(err error) (advice string, kind error) {
 		return "let the service's user write to the file and to its folder", statestore.ErrReadOnly
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return "end the other program that has the file open", statestore.ErrInUse
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT:
+	// Our statements are fixed, so a logic error says that the tables are not as
+	// they were made: a bit of the schema's own text has turned.
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR:
 		return "if the path is right, the file is damaged: keep a copy of it and restore a backup", statestore.ErrNotADatabase
 	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
 		return "this is a fault of the service: please report it", statestore.ErrRejected
@@ -62,12 +64,12 @@ func classify(err error) (advice string, kind error) {
 		return "start the service again", statestore.ErrUnavailable
 	}
 	switch {
+	case errors.Is(err, errDamaged):
+		return "keep a copy of the file and restore a backup", statestore.ErrNotADatabase
 	case isSentinel(err):
 		return "", nil
 	case errors.Is(err, errForeign):
 		return "end that program, then start the service again", statestore.ErrInUse
-	case errors.Is(err, errDamaged):
-		return "keep a copy of the file and restore a backup", statestore.ErrNotADatabase
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return "let the service's user write to the file and to its folder", statestore.ErrReadOnly
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -34,7 +34,19 @@ func locate(path string) (string, error) {
 // for its owner only, if there is none. It touches the file only under the
 // lock: closing it would otherwise drop the file locks of another store of
 // this process.
-func claim(path string) (lock *os.File, err error) {
+func claim(path string) (*os.File, error) {
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := writable(path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// lockFile takes the lock of the database at path.
+func lockFile(path string) (lock *os.File, err error) {
 	lock, err = os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -49,10 +61,7 @@ func claim(path string) (lock *os.File, err error) {
 	} else if err != nil {
 		return lock, err
 	}
-	if err := sign(lock); err != nil {
-		return lock, err
-	}
-	return lock, writable(path)
+	return lock, sign(lock)
 }
 
 // holder returns what the lock's owner wrote into it.

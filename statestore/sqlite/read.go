@@ -21,8 +21,8 @@ type reader struct {
 	names, namesDown, orders, ordersDown *stmt
 }
 
-func openReader(ctx context.Context, path string) (*reader, error) {
-	c, err := openConn(ctx, path, busyTimeout, "PRAGMA query_only=ON", "PRAGMA cache_size=-16384", "PRAGMA temp_store=MEMORY")
+func openReader(ctx context.Context, source string) (*reader, error) {
+	c, err := openSource(ctx, source, busyTimeout, "PRAGMA query_only=ON", "PRAGMA cache_size=-16384", "PRAGMA temp_store=MEMORY")
 	if err != nil {
 		return nil, err
 	}

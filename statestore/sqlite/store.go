@@ -31,6 +31,10 @@ type Config struct {
 	// damage, which takes about a second for 64 MiB. 0 means 64 MiB, and less
 	// than 0 never.
 	CheckBytes int64
+	// NotBefore is the earliest instant that the store's time may go on from;
+	// 0: what the file and the wall clock say. It is for a copy of a store whose
+	// records tell a later time.
+	NotBefore rules.Instant
 }
 
 const (
@@ -129,15 +133,16 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 		s.writer = &writer{conn: first}
 		return err
 	}
-	if err := s.readCounts(); err != nil {
+	if err := s.readCounts(first); err != nil {
 		return err
 	}
-	s.clock = statestore.NewClock(startOf(s.writer.floor, rules.At(time.Now())))
+	start := startOf(s.writer.floor, rules.At(time.Now()))
+	s.clock = statestore.NewClock(max(start, cfg.NotBefore))
 	// The first write shows whether the file can be written at all.
 	if err := s.writer.apply(nil, nil, s.clock.Now(), statestore.Durable); err != nil {
 		return err
 	}
-	if s.reader, err = openReader(ctx, s.path); err != nil {
+	if s.reader, err = openReader(ctx, dataSource(s.path)); err != nil {
 		return err
 	}
 	s.keeper, err = openKeeper(ctx, s.path)
@@ -195,8 +200,8 @@ func useLog(c *conn) error {
 	return err
 }
 
-func (s *Store) readCounts() error {
-	return s.writer.query("SELECT kind, namespace, records FROM counts", func(row []driver.Value) error {
+func (s *Store) readCounts(c *conn) error {
+	return c.query("SELECT kind, namespace, records FROM counts", func(row []driver.Value) error {
 		kind, _ := row[0].(int64)
 		namespace, _ := row[1].(string)
 		n, _ := row[2].(int64)
@@ -271,12 +276,13 @@ func (s *Store) Close() error {
 	return translate("close "+s.path, errors.Join(err, s.release()))
 }
 
-// settle writes the clock as the floor and moves the log into the file.
+// settle writes the floor and moves the log into the file. The floor is ahead
+// of the clock here too, since startOf takes off as much.
 func (s *Store) settle() error {
 	if err := s.writer.setLevel(statestore.Durable); err != nil {
 		return err
 	}
-	if err := s.writer.setFloor.one(int64(s.clock.Now())); err != nil {
+	if err := s.writer.raiseFloor(s.clock.Now()); err != nil {
 		return err
 	}
 	return s.writer.exec("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -28,16 +28,16 @@ func StartBouncer(ctx context.Context, s *Server) (*Bouncer, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHome()
+	h, err := newHome(ctx)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bouncer{home: h, daemon: &daemon{home: h, log: "log"}, server: s, port: port}
-	b.close = sync.OnceValue(func() error { return errors.Join(b.daemon.end(), b.home.close()) })
+	b.close = sync.OnceValue(b.end)
 	if err := b.start(ctx, program); err != nil {
 		return nil, errors.Join(fmt.Errorf("start PgBouncer: %w", err), b.Close())
 	}
@@ -83,6 +83,8 @@ func (b *Bouncer) DSN(database string) string {
 
 // Log returns the last 64 KiB of PgBouncer's log.
 func (b *Bouncer) Log() string { return b.daemon.tail() }
+
+func (b *Bouncer) end() error { return errors.Join(b.daemon.end(), b.home.close()) }
 
 // Close ends PgBouncer. A second call does nothing.
 func (b *Bouncer) Close() error { return b.close() }

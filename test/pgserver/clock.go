@@ -10,11 +10,13 @@ import (
 
 // SetFaketime moves the clock of a server that was started with
 // Options.Faketime, while it runs: "-30s" puts it 30 seconds behind the real
-// one. The server's processes follow at their next reading.
+// one. The server's processes follow at their next reading,
+// and so do standbys that are made later. Not at the same time as Standby.
 func (s *Server) SetFaketime(offset string) error {
 	if s.options.Faketime == "" {
 		return errors.New("the server has the real clock: start it with Options.Faketime, \"+0s\" to begin without a shift")
 	}
+	s.options.Faketime = offset // for standbys and restarts
 	return s.home.write("faketime", offset+"\n")
 }
 

@@ -3,6 +3,7 @@
 package pgserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -96,11 +97,11 @@ func unprivileged() (*syscall.Credential, error) {
 
 // freePort returns a port that nobody listens on. It lies below the ports that
 // systems hand out by themselves, so that it is still free after a restart.
-func freePort() (int, error) {
+func freePort(ctx context.Context) (int, error) {
 	var last error
 	for range 100 {
 		port := 15000 + rand.IntN(17000)
-		l, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 		if err == nil {
 			return port, l.Close()
 		}

@@ -49,7 +49,7 @@ type home struct {
 	hold    io.Closer
 }
 
-func newHome() (*home, error) {
+func newHome(ctx context.Context) (*home, error) {
 	user, err := unprivileged()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func newHome() (*home, error) {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
 	}
-	h.watcher = exec.Command("/bin/sh", "-c", reaper, "reaper", dir)
+	h.watcher = exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", reaper, "reaper", dir)
 	h.watcher.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the terminal is not for it
 	if h.hold, err = h.watcher.StdinPipe(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -186,7 +186,10 @@ func (d *daemon) stop(ctx context.Context, sig syscall.Signal) error {
 // end ends the program and all that it started. One that does not go when it is
 // asked to is killed.
 func (d *daemon) end() error {
-	if d.cmd == nil {
+	d.mu.Lock()
+	started := d.cmd != nil
+	d.mu.Unlock()
+	if !started {
 		return nil
 	}
 	if err := d.home.signal(syscall.SIGCONT); err != nil {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		os.Stdout.WriteString(s.home.dir + "\n")
+		fmt.Println(s.home.dir)
 		select {}
 	}
 	goleak.VerifyTestMain(m)
@@ -128,7 +129,7 @@ func TestAServerComesBackWithItsData(t *testing.T) {
 		query(t, s, "INSERT INTO t VALUES (1)")
 		rows++
 		do(t, end())
-		if conn, err := net.Dial("tcp", s.Addr()); err == nil {
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr()); err == nil {
 			conn.Close() //nolint:errcheck // it should not be
 			t.Errorf("%s: it still listens", name)
 		}
@@ -179,7 +180,7 @@ func TestTheServersClockIsMoved(t *testing.T) {
 	shift := func() time.Duration {
 		n, err := strconv.ParseFloat(query(t, s, "SELECT extract(epoch FROM clock_timestamp())"), 64)
 		do(t, err)
-		return time.UnixMilli(int64(n * 1000)).Sub(time.Now()).Round(time.Minute)
+		return time.Until(time.UnixMilli(int64(n * 1000))).Round(time.Minute)
 	}
 	if got := shift(); got != -time.Hour {
 		t.Errorf("the clock is off by %v, want -1h", got)

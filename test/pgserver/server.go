@@ -61,7 +61,7 @@ type Server struct {
 // Start makes a new server and returns when it takes connections. The context
 // bounds the start only. The caller calls Close.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	s, err := prepare(o)
+	s, err := prepare(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 // prepare finds the programs and makes a home.
-func prepare(o Options) (*Server, error) {
+func prepare(ctx context.Context, o Options) (*Server, error) {
 	bin, err := newest()
 	if err != nil {
 		return nil, err
@@ -83,11 +83,11 @@ func prepare(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHome()
+	h, err := newHome(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -274,6 +274,12 @@ func dsn(user, password, hosts, database string) string {
 
 // Log returns the last 64 KiB of the server's log.
 func (s *Server) Log() string { return s.daemon.tail() }
+
+// LogCount returns how often a text is in the whole of the server's log.
+func (s *Server) LogCount(text string) (int, error) {
+	log, err := os.ReadFile(filepath.Join(s.home.dir, s.daemon.log))
+	return strings.Count(string(log), text), err
+}
 
 // Close ends the server and removes all that it wrote. A second call does
 // nothing. Standbys and bouncers of it are closed on their own.

@@ -16,7 +16,7 @@ import (
 // the server waits for one of its synchronous standbys, and for ever if there
 // is none. The caller closes the standby on its own.
 func (s *Server) Standby(ctx context.Context, synchronous bool) (*Server, error) {
-	standby, err := prepare(s.options)
+	standby, err := prepare(ctx, s.options)
 	if err != nil {
 		return nil, err
 	}

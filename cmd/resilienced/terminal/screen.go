@@ -112,6 +112,19 @@ func (s *Screen) Clear() error {
 	return s.raw("\x1b[H\x1b[2J")
 }
 
+// Renew writes one line over the one that Renew wrote before, where Redraws; an
+// empty one takes that away. Elsewhere it is Line.
+func (s *Screen) Renew(text string) error {
+	if !s.Redraws() {
+		return s.Line(text)
+	}
+	line := Clean(text)
+	if s.width > 0 {
+		line = cut(line, s.width-1) // in the last column some terminals go on below
+	}
+	return s.raw("\r\x1b[K" + line)
+}
+
 // Bytes writes what is clean already, such as JSON.
 func (s *Screen) Bytes(clean []byte) error { return s.raw(string(clean)) }
 

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/test/distant"
+)
+
+// TestQueueLosesNobody plays lanes against a queue: two batches in flight never
+// write the same key, urgent commands of a key go first, everybody has a turn,
+// and nothing is left behind when all is done.
+func TestQueueLosesNobody(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lanes := rapid.IntRange(1, 4).Draw(t, "lanes")
+		q := newQueue(lanes)
+		var flying []batch
+		var waiting []*command
+		served := map[*command]bool{}
+		newCommand := func() *command {
+			c := &command{
+				namespace: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "namespace"), urgent: rapid.Bool().Draw(t, "urgent"),
+				ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)},
+			}
+			for _, k := range rapid.SliceOfNDistinct(rapid.IntRange(0, 3), 1, 3, rapid.ID).Draw(t, "keys") {
+				c.key(statestore.Key{Name: strconv.Itoa(k)}, statestore.Write, 0)
+			}
+			return c
+		}
+		seal := func(t *rapid.T) {
+			if len(flying) == lanes || !q.ready() {
+				return
+			}
+			sealed := q.seal()
+			for _, c := range sealed.members {
+				if served[c] {
+					t.Fatal("a command was taken twice")
+				}
+				served[c] = true
+				waiting = slices.DeleteFunc(waiting, func(o *command) bool { return o == c })
+				for _, other := range flying {
+					for _, o := range other.members {
+						if shareKey(c, o) {
+							t.Fatal("two transactions in flight write the same key")
+						}
+					}
+				}
+			}
+			if len(sealed.members) > 0 {
+				flying = append(flying, sealed)
+			}
+		}
+		land := func(*rapid.T) {
+			if len(flying) == 0 {
+				return
+			}
+			i := rapid.IntRange(0, len(flying)-1).Draw(t, "batch")
+			q.unhold(flying[i].keys)
+			flying = slices.Delete(flying, i, i+1)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"add":  func(*rapid.T) { c := newCommand(); q.add(c); waiting = append(waiting, c) },
+			"seal": seal, "seal more": seal, "land": land,
+			"leave": func(t *rapid.T) {
+				if len(waiting) > 0 {
+					i := rapid.IntRange(0, len(waiting)-1).Draw(t, "who")
+					q.remove(waiting[i])
+					waiting = slices.Delete(waiting, i, i+1)
+				}
+			},
+			"": func(t *rapid.T) {
+				if q.depth() != len(waiting) {
+					t.Fatalf("the queue counts %d, %d wait", q.depth(), len(waiting))
+				}
+				if len(flying) == 0 && len(waiting) > 0 && !q.ready() {
+					t.Fatal("all wait for nobody")
+				}
+			},
+		})
+		for len(waiting) > 0 || len(flying) > 0 {
+			before := len(waiting) + len(flying)
+			for q.ready() && len(flying) < lanes {
+				seal(t)
+			}
+			land(t)
+			if len(waiting)+len(flying) >= before && len(flying) == 0 {
+				t.Fatal("nothing moves")
+			}
+		}
+		if len(q.held) != 0 || q.patient != nil || q.depth() != 0 {
+			t.Fatalf("left behind: %d keys, %v, %d commands", len(q.held), q.patient, q.depth())
+		}
+	})
+}
+
+func shareKey(a, b *command) bool {
+	return slices.ContainsFunc(a.wants, func(w want) bool {
+		return slices.ContainsFunc(b.wants, func(o want) bool { return o.key == w.key })
+	})
+}
+
+// TestNobodyStarvesBetweenTwoKeys: a command of two keys has its turn although
+// others, of one key each, always hold one of them.
+func TestNobodyStarvesBetweenTwoKeys(t *testing.T) {
+	q := newQueue(2)
+	command := func(keys ...string) *command {
+		c := &command{namespace: "n", ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
+		for _, k := range keys {
+			c.key(statestore.Key{Name: k}, statestore.Write, 0)
+		}
+		q.add(c)
+		return c
+	}
+	command("left")
+	left := q.seal()
+	command("right")
+	right := q.seal()
+	both := command("left", "right")
+	for range 100 {
+		command("left")
+		command("right")
+		q.unhold(left.keys)
+		left = q.seal()
+		q.unhold(right.keys)
+		right = q.seal()
+		if slices.Contains(left.members, both) || slices.Contains(right.members, both) {
+			return
+		}
+	}
+	t.Fatal("the command of two keys was passed over a hundred times")
+}
+
+// BenchmarkLanes is what callers get from a store whose transactions take 2 ms:
+// commands a second, and how many share a transaction.
+func BenchmarkLanes(b *testing.B) {
+	for _, keys := range []int{1, 10_000} {
+		for _, callers := range []int{16, 256, 4096} {
+			b.Run(fmt.Sprintf("keys=%d/callers=%d", keys, callers), func(b *testing.B) {
+				s := distant.New(distant.Config{Lanes: 4, Latency: 2 * time.Millisecond}).Connect()
+				e, err := New(b.Context(), Config{Store: s, NoSweeper: true, NoRecording: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer e.Close(context.Background()) //nolint:errcheck // nothing is kept
+				before, _ := s.Transactions()
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for i := range callers {
+					wg.Go(func() {
+						for j := range b.N/callers + 1 {
+							c := &counter{name: strconv.Itoa((i*7919 + j) % keys)}
+							if err := e.submit(context.Background(), "n", true, c, c.plan); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+				after, _ := s.Transactions()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
+				b.ReportMetric(float64(b.N)/float64(after-before), "commands/transaction")
+			})
+		}
+	}
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/resilienced/resilienced/test/robustness/check"
+	"github.com/resilienced/resilienced/test/robustness/cluster"
+	"github.com/resilienced/resilienced/test/robustness/history"
+	"github.com/resilienced/resilienced/test/robustness/traffic"
+)
+
+// trial is one run of the clients, with faults of one kind or of several.
+type trial struct {
+	setup   history.Setup
+	faults  []fault // one after the other
+	lengths lengths
+	stories int // a second
+	callers int
+}
+
+// lengths are how long the parts of a trial take.
+type lengths struct{ calm, fault, pause, mended time.Duration }
+
+// fault is one use of a kind of fault. See package cluster.
+type fault interface {
+	Begin(ctx context.Context, c *cluster.Cluster) error
+	End(ctx context.Context, c *cluster.Cluster) error
+	Proof() (string, error)
+}
+
+// quietTime bounds the part of a trial without load, faultTime the beginning
+// and the end of a fault.
+const (
+	quietTime = 90 * time.Second
+	faultTime = 60 * time.Second
+)
+
+// verdict is what a trial came to.
+type verdict struct {
+	setup   history.Setup
+	results []check.Result
+	figures figures
+	proofs  []string // of its faults
+	void    string   // why it says nothing; empty: it does
+	history *history.History
+}
+
+// bad reports whether a promise was broken.
+func (v *verdict) bad() bool {
+	for i := range v.results {
+		if v.results[i].Bad() {
+			return true
+		}
+	}
+	return false
+}
+
+// run runs a trial on a cluster that is whole. An error is one of the suite,
+// not of the service.
+func (t *trial) run(ctx context.Context, c *cluster.Cluster) (*verdict, error) {
+	recorder := history.NewRecorder(0)
+	clients, err := traffic.New(traffic.Config{
+		Addresses: c.Addrs(), Recorder: recorder, Name: fmt.Sprintf("t%d", t.setup.Trial), Seed: t.setup.Seed,
+		Stories: t.stories, Callers: t.callers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	clients.Describe(&t.setup)
+	v, err := t.play(ctx, c, clients, recorder)
+	if err := errors.Join(err, clients.Close()); err != nil {
+		return nil, err
+	}
+	events, err := recorder.Events()
+	if err != nil {
+		v.void = err.Error()
+		return v, nil
+	}
+	v.setup, v.history = t.setup, &history.History{Setup: t.setup, Events: events}
+	v.figures = measure(v.history)
+	v.results = check.All(v.history)
+	v.addFaulty(c.Faulty())
+	if v.void == "" {
+		v.void = v.figures.tooLittle()
+	}
+	return v, nil
+}
+
+// play takes the trial through its phases.
+func (t *trial) play(ctx context.Context, c *cluster.Cluster, clients *traffic.Traffic, recorder *history.Recorder) (*verdict, error) {
+	v := &verdict{}
+	work, end := context.WithCancel(ctx)
+	defer end()
+	if err := clients.Start(work); err != nil {
+		return v, fmt.Errorf("start the clients: %w", err)
+	}
+	load, stop := context.WithCancel(work)
+	defer stop()
+	var loading sync.WaitGroup
+	loading.Go(func() { clients.Load(load, work) })
+	phase := func(name string, do func()) {
+		from := recorder.Now()
+		do()
+		recorder.Add(history.Event{RPC: history.Phase, Name: name, Call: from, Return: recorder.Now()})
+	}
+	phase(history.Calm, func() { sleep(ctx, t.lengths.calm) })
+	var failed error
+	if len(t.faults) > 0 {
+		phase(history.Storm, func() { failed = t.storm(ctx, c, v, recorder) })
+		phase(history.Mended, func() { sleep(ctx, t.lengths.mended) })
+	}
+	stop()
+	loading.Wait()
+	phase(history.Quiet, func() {
+		quiet, cancel := context.WithTimeout(work, quietTime)
+		defer cancel()
+		clients.Settle(quiet)
+	})
+	return v, errors.Join(failed, ctx.Err())
+}
+
+// storm begins and ends the faults, one after the other. A fault that did
+// nothing voids the trial.
+func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recorder *history.Recorder) error {
+	for i, f := range t.faults {
+		if i > 0 {
+			sleep(ctx, t.lengths.pause)
+		}
+		bounded, cancel := context.WithTimeout(ctx, faultTime)
+		from := recorder.Now()
+		err := f.Begin(bounded, c)
+		if err == nil {
+			sleep(ctx, t.lengths.fault)
+		}
+		err = errors.Join(err, f.End(bounded, c))
+		cancel()
+		if err != nil {
+			return fmt.Errorf("the fault: %w", err)
+		}
+		proof, err := f.Proof()
+		recorder.Add(history.Event{RPC: history.Fault, Name: t.setup.Fault, Call: from, Return: recorder.Now(), Text: proof})
+		if err != nil {
+			v.void = fmt.Sprintf("the fault did nothing: %v", err)
+			continue
+		}
+		v.proofs = append(v.proofs, proof)
+	}
+	return nil
+}
+
+// addFaulty makes a violation of replicas that ended by themselves.
+func (v *verdict) addFaulty(faulty []string) {
+	for i := range v.results {
+		if v.results[i].Check == "errors" {
+			v.results[i].Violations = append(v.results[i].Violations, faulty...)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
