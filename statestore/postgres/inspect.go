@@ -64,7 +64,7 @@ func Inspect(ctx context.Context, cfg Config) (_ *Inspection, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	defer s.hangUp(conn)
+	defer s.hangUp(ctx, conn)
 	_, encrypted := conn.PgConn().Conn().(*tls.Conn)
 	addr, _ := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr)
 	i := &Inspection{Name: s.String(), Pooler: s.bouncer, Encrypted: encrypted, Remote: addr != nil && !addr.IP.IsLoopback(), Needed: s.cfg.connections()}

@@ -30,7 +30,7 @@ func OpenView(ctx context.Context, cfg Config) (*View, error) {
 	}
 	v := &View{store: s}
 	err = v.open(ctx, first)
-	s.hangUp(first)
+	s.hangUp(ctx, first)
 	if err != nil {
 		return nil, errors.Join(s.translate("open", err), s.Close())
 	}
