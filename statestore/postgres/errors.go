@@ -194,7 +194,9 @@ func (s *Store) translate(doing string, err error) error {
 		return nil
 	case errors.As(err, new(commitError)):
 		return fmt.Errorf("%w: %s: %w", statestore.ErrUnknownOutcome, doing, err)
-	case isSentinel(err), isOfContext(err):
+	}
+	_, damaged := errors.AsType[*statestore.DamageError](err)
+	if isSentinel(err) && !damaged || isOfContext(err) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	c := classify(err)

@@ -83,14 +83,22 @@ func checkFamily(ctx context.Context, s Source, f Family, count int, codec *stat
 	}, func(broken *statestore.RecordError) {
 		unreadable++
 		m.add(1)
-		r.problem(broken)
+		r.problem(fmt.Errorf("%w; %s", broken, cure(broken)))
 	})
 	if err != nil {
 		return Digest{}, err
 	}
 	if listed := d.records + unreadable; listed != count {
-		r.problem(fmt.Errorf("%w: of namespace %q %d records of kind %s are listed where %d are counted",
+		r.problem(fmt.Errorf("%w: of namespace %q %d records of kind %s are listed where %d are counted; look again when nothing writes, then restore a backup",
 			statestore.ErrNotADatabase, f.Namespace, listed, f.Kind, count))
 	}
 	return d.digest(), nil
+}
+
+// cure says what to do about a record that cannot be read.
+func cure(err error) string {
+	if errors.Is(err, statestore.ErrNewerSchema) {
+		return "use the version that wrote it"
+	}
+	return "keep a copy of the store, and restore a backup"
 }
