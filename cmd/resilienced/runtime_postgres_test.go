@@ -154,6 +154,9 @@ func TestAServiceMovesToPostgres(t *testing.T) {
 	if code, _, errs := run(t, "store", "copy", dsn, back); code != exitFailed || !strings.Contains(errs, "stop every replica") || !strings.Contains(errs, "--ignore-connections") {
 		t.Errorf("a copy beside a service: exit %d, %s", code, errs)
 	}
+	if code, out, errs := run(t, "store", "check", dsn); code != exitOK || !strings.Contains(out, "in use") {
+		t.Errorf("a check beside a service: exit %d\n%s%s", code, out, errs)
+	}
 	moved.end(t)
 	until(t, "no connection", func() bool {
 		code, _, _ := run(t, "store", "copy", dsn, back)
