@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/resilienced/resilienced/policy"
@@ -71,6 +72,9 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	for again := true; again; {
 		a.cmd.begin(ctx, e, req.Namespace, false, a)
 		err := e.prepareAcquire(ctx, a)
+		if _, invalid := errors.AsType[*InvalidError](err); invalid && e.outdated(ctx, &a.cmd) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -59,8 +59,11 @@ func (c *counts) of(k statestore.Kind) *atomic.Int64 {
 	}
 }
 
-// enter makes the namespace known before its first command.
+// enter makes what counts in the namespace known before its first command.
 func (e *Engine) enter(ctx context.Context, until time.Time, namespace string) error {
+	if err := e.followStripes(ctx, until); err != nil {
+		return err
+	}
 	if e.quotas.in(namespace) != nil {
 		return nil
 	}

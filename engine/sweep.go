@@ -98,7 +98,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 
 // simple kinds are handled without any record but themselves.
 func (e *Engine) simple(k statestore.Kind) bool {
-	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindTask ||
+	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindStripe || k == statestore.KindTask ||
 		k == statestore.KindRepeat || k == statestore.KindRequest || k == statestore.KindDecision || k == statestore.KindFold ||
 		k == statestore.KindTransition || k == statestore.KindObservation
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -106,6 +107,30 @@ func TestPolicyIsLoadedAhead(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		if got, want := engines[1].PolicyState().Epoch, engines[0].PolicyState().Epoch; got != want || want == 0 {
 			t.Errorf("the other replica is at epoch %d, want %d", got, want)
+		}
+	})
+}
+
+// TestNewChainIsKnownEverywhere: once a policy is applied, no replica refuses
+// what it allows, though nobody has told it.
+func TestNewChainIsKnownEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engines, stores := replicas(t, 2, distant.Config{Lanes: 2, Latency: 2 * time.Millisecond})
+		stores[1].Mute()
+		text := "version: 1\ntargets: [{match: x, preset: llm}, {match: y, preset: llm}]\nchains: {c: {levels: [{target: x, kind: PRIMARY}, {target: y, kind: CROSS_PROVIDER}]}}\n"
+		if _, err := engines[0].ApplyPolicy(t.Context(), &ApplyPolicyRequest{Namespace: "n", Text: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+		req := ask("a")
+		req.Target, req.Chain = "", "c"
+		if a, err := engines[1].Acquire(t.Context(), req); err != nil || a.Grant == nil {
+			t.Errorf("%+v, %v", a, err)
+		}
+		var invalid *InvalidError
+		req = ask("b")
+		req.Target, req.Chain = "", "d"
+		if _, err := engines[1].Acquire(t.Context(), req); !errors.As(err, &invalid) || invalid.Field != "chain" {
+			t.Errorf("a chain that nobody named: %v", err)
 		}
 	})
 }

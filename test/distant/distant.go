@@ -70,6 +70,7 @@ type Store struct {
 	inFlight int
 	most     int
 	begun    int
+	reads    int
 }
 
 var (
@@ -120,6 +121,13 @@ func (s *Store) Told() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.told
+}
+
+// Reads are how often this process has asked for a list.
+func (s *Store) Reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 // Transactions are how many this process has begun, and how many of them ran
@@ -209,6 +217,9 @@ func (s *Store) Get(ctx context.Context, key statestore.Key) (statestore.Record,
 
 // List implements statestore.Store.
 func (s *Store) List(ctx context.Context, q statestore.Query) (statestore.Page, error) {
+	s.mu.Lock()
+	s.reads++
+	s.mu.Unlock()
 	if err := s.travel(ctx, s.net.cfg.Latency/2); err != nil {
 		return statestore.Page{}, err
 	}
