@@ -166,3 +166,29 @@ func TestAServiceMovesToPostgres(t *testing.T) {
 	again.must(t, "runs", "get", "capped")
 	again.end(t)
 }
+
+// The rights that the manual names are enough to serve, and not to migrate.
+func TestTheRightsOfTheManualAreEnough(t *testing.T) {
+	server, dsn := startDatabase(t, pgserver.Options{Sync: true})
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	query(t, server, name, "CREATE ROLE service LOGIN PASSWORD '"+password(t, dsn)+"'")
+	service := with(t, dsn, func(u *url.URL, _ url.Values) { u.User = url.UserPassword("service", password(t, dsn)) })
+	if code, _, errs := run(t, "store", "migrate", service); code != exitUnavailable || !strings.Contains(errs, "GRANT CREATE ON DATABASE") {
+		t.Errorf("without rights: exit %d, %s", code, errs)
+	}
+	if code, out, errs := run(t, "store", "migrate", dsn); code != exitOK {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	query(t, server, name, "GRANT USAGE ON SCHEMA resilienced TO service; "+
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA resilienced TO service")
+	f, _ := storeFindings(t, service)
+	wantFinding(t, f, "store/rights", good, "has what it needs")
+	s := start(t, "--store", service)
+	s.must(t, "runs", "start", "r", "--calls", "1")
+	s.must(t, "acquire", "t", "--run", "r")
+	s.end(t)
+}
