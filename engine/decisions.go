@@ -223,7 +223,9 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 	}
 	err := e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
 		for i, entry := range entries {
-			entry.Put(kept[i])
+			if entry.Record() == nil { // else another replica has logged the same
+				entry.Put(kept[i])
+			}
 		}
 		return statestore.Rebuildable, nil
 	})

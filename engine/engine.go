@@ -203,6 +203,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.flush(last)
 	e.record.writeAll(last)
 	e.stop()
+	e.quotas.close()
 	return err
 }
 

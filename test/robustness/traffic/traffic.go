@@ -55,7 +55,7 @@ const (
 func New(cfg Config) (*Traffic, error) {
 	t := &Traffic{cfg: cfg, moods: map[string]*mood{}}
 	for _, address := range cfg.Addresses {
-		w, err := dial(address)
+		w, err := dial(address, "robustness-"+cfg.Name)
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
