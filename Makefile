@@ -1,5 +1,6 @@
-# Running and building need Go and nothing else. The tests also run the examples in other languages: .ci/tools finds or
-# installs what these need. A C compiler adds the race detector. Tools are built from pinned modules.
+# Running and building need Go and nothing else. The tests also run the examples in other languages and start PostgreSQL
+# and PgBouncer: .ci/tools and .ci/postgres find or install what these need. A C compiler adds the race detector. Tools
+# are built from pinned modules.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -21,6 +22,7 @@ help: ## list the targets
 .PHONY: setup
 setup: ## fetch what the service and its tests need
 	@.ci/tools
+	@.ci/postgres
 	go mod download
 
 .PHONY: run
@@ -30,11 +32,12 @@ run: ## start the service on this machine
 .PHONY: test
 test: ## run the tests
 	@.ci/tools
-	go test -timeout 10m ./...
+	@.ci/postgres
+	go test -timeout 20m ./...
 
 .PHONY: race
 race: ## run the tests of the concurrent packages under the race detector
-	$(if $(CONCURRENT),go test -race -timeout 10m $(CONCURRENT),@echo "no concurrent package yet")
+	$(if $(CONCURRENT),go test -race -timeout 20m $(CONCURRENT),@echo "no concurrent package yet")
 
 .PHONY: check
 check: generated lint breaking test race ## everything that a change must pass, but drills, benchmarks and fuzzing

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -23,23 +24,40 @@ const (
 	sweepBatch = 1000
 	// sweepLimit bounds a sweep of a store that does not answer.
 	sweepLimit = 30 * time.Second
+	// recountTurns is how many sweeps go by between two looks at what other
+	// replicas have added and ended.
+	recountTurns = 15
 )
 
 func (e *Engine) sweepLoop() {
+	if e.commits.shared { // not all replicas at once
+		first := time.NewTimer(rand.N(sweepEvery))
+		select {
+		case <-e.quit:
+			first.Stop()
+			return
+		case <-first.C:
+		}
+	}
 	timer := time.NewTicker(sweepEvery)
 	defer timer.Stop()
-	for {
+	for turn := 1; ; turn++ {
 		select {
 		case <-e.quit:
 			return
 		case <-timer.C:
 			ctx, cancel := e.bound(e.background, sweepLimit)
 			if _, err := e.Sweep(ctx); err != nil {
-				e.log.Warn("the sweep failed; reads go on deriving what is due", "error", err)
+				e.complaints.warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
 			// A replica without calls learns of a new epoch here.
 			if _, err := e.fresh(ctx); err != nil {
-				e.log.Warn("the policy's epoch could not be read; decisions wait for it", "error", err)
+				e.complaints.warn("the policy's epoch could not be read; decisions wait for it", "error", err)
+			}
+			if e.commits.shared && turn%recountTurns == 0 {
+				if err := errors.Join(e.quotas.recount(ctx), e.forgetDrills(ctx)); err != nil {
+					e.complaints.warn("what other replicas made could not be counted; quotas follow this one's until then", "error", err)
+				}
 			}
 			cancel()
 		}

@@ -67,6 +67,9 @@ func (r *Run) Derive(now rules.Instant) *Run {
 	return &next
 }
 
+// TouchedAt is when the run was changed last.
+func (r *Run) TouchedAt() rules.Instant { return r.UpdatedAt }
+
 // assume is what is booked for permits that were lost: the call may have been
 // made, so it counts as one whatever is charged.
 func (r *Run) assume(a Amounts) Amounts {
@@ -101,6 +104,16 @@ func (r *Run) Reserve(a Amounts, until, now rules.Instant) *Run {
 	next.Reservations = append(next.Reservations, Reservation{Until: until, Amounts: a})
 	next.Reservations = append(next.Reservations, r.Reservations[i:]...)
 	return &next
+}
+
+// Admit is Reserve for a grant that the caps allow: Fits has found room for the
+// amounts. It notes what was promised, so that a store can check it too.
+func (r *Run) Admit(a Amounts, until, now rules.Instant) *Run {
+	next := r.Reserve(a, until, now)
+	if c := r.Caps; c.Cost != nil || c.Tokens != nil || c.Calls != nil {
+		next.Admitted = &Admission{Sum: next.Spent.Add(next.Assumed).Add(next.Reserved), Caps: c}
+	}
+	return next
 }
 
 func byUntil(r Reservation, until rules.Instant) int {

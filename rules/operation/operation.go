@@ -68,6 +68,14 @@ func (o *Operation) Renew(p *Permit) *Operation {
 	return &next
 }
 
+// TouchedAt is an instant that the operation has seen: that of its newest grant.
+func (o *Operation) TouchedAt() rules.Instant {
+	if o.Permit == nil {
+		return 0
+	}
+	return o.Permit.GrantedAt
+}
+
 // DueAt is when a permit's lease ends, or when the record may go.
 func (o *Operation) DueAt() rules.Instant {
 	if o.Permit != nil && o.Permit.State == PermitActive {
@@ -75,6 +83,9 @@ func (o *Operation) DueAt() rules.Instant {
 	}
 	return o.Expires
 }
+
+// Facts are the operation's state.
+func (o *Operation) Facts() rules.Facts { return rules.Facts{State: o.State.String()} }
 
 // Derive returns the operation with a lease that is over turned into a lost
 // permit, and reports whether that happened. A lost permit counts as an

@@ -66,6 +66,7 @@ type Store struct {
 	late     chan struct{} // what was committed is answered after it
 	fail     error
 	mute     bool
+	shift    time.Duration
 	told     int
 	inFlight int
 	most     int
@@ -107,6 +108,14 @@ func (s *Store) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = err
+}
+
+// Shift moves the clock that this process's transactions see, as after a
+// failover to a server whose clock is another.
+func (s *Store) Shift(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shift = by
 }
 
 // Mute loses all messages to this process.
@@ -154,7 +163,11 @@ func (s *Store) Update(ctx context.Context, entries []*statestore.Entry, fn stat
 	if err := s.travel(ctx, s.net.cfg.Latency/2); err != nil {
 		return err
 	}
-	if err := s.Store.Update(ctx, entries, fn); err != nil {
+	s.mu.Lock()
+	shift := s.shift
+	s.mu.Unlock()
+	err := s.Store.Update(ctx, entries, func(now rules.Instant) (statestore.Durability, error) { return fn(now.Add(shift)) })
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -275,6 +288,10 @@ func (s *Store) hear(message string) {
 	}
 	select {
 	case <-s.closed:
+		return
+	default:
+	}
+	select {
 	case s.messages <- message:
 	default:
 	}
