@@ -233,7 +233,7 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 		l.mu.Lock()
 		l.lost += uint64(len(entries))
 		l.mu.Unlock()
-		e.log.Warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(entries))
+		e.complaints.warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(entries))
 	}
 }
 

@@ -59,6 +59,7 @@ type Config struct {
 type Engine struct {
 	store       statestore.Store
 	log         *slog.Logger
+	complaints  *complaints
 	allowDrills bool
 	observe     bool
 	builtIn     policy.Quotas // that hold even where nothing is refused
@@ -113,7 +114,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
+		store: c.Store, log: log, complaints: newComplaints(log), allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
 		onEvent: c.OnEvent, observer: c.Observer,
 		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), stripes: newStripes(c.Replica), paths: newPaths(), watchers: newWatchers(),
 		returns: newReturns(), teller: newTeller(c.Store),

@@ -33,8 +33,12 @@ func (a *acquire) grant(t *txn, d *admit.Decision, w *admit.World, q *admit.Quer
 	if d.PayTask && a.task >= 0 {
 		t.put(a.task, w.Task.Take(keys.config.Name, t.now))
 	}
+	admit := (*budget.Run).Admit
+	if w.Dry(keys.config.DryBudget) { // the caps were not asked
+		admit = (*budget.Run).Reserve
+	}
 	for i, run := range w.Runs {
-		w.Runs[i] = run.Reserve(p.Reserved, p.Account, t.now)
+		w.Runs[i] = admit(run, p.Reserved, p.Account, t.now)
 		t.put(a.runs+i, w.Runs[i])
 		t.durable = true
 	}

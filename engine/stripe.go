@@ -128,7 +128,7 @@ func (e *Engine) stripeLoop() {
 		}
 		ctx, cancel := e.bound(e.background, transactionLimit)
 		if err := e.pollStripes(ctx); err != nil {
-			e.log.Warn("what other replicas counted could not be read; rates follow this one's calls meanwhile", "error", err)
+			e.complaints.warn("what other replicas counted could not be read; rates follow this one's calls meanwhile", "error", err)
 		}
 		cancel()
 	}

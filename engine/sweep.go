@@ -48,15 +48,15 @@ func (e *Engine) sweepLoop() {
 		case <-timer.C:
 			ctx, cancel := e.bound(e.background, sweepLimit)
 			if _, err := e.Sweep(ctx); err != nil {
-				e.log.Warn("the sweep failed; reads go on deriving what is due", "error", err)
+				e.complaints.warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
 			// A replica without calls learns of a new epoch here.
 			if _, err := e.fresh(ctx); err != nil {
-				e.log.Warn("the policy's epoch could not be read; decisions wait for it", "error", err)
+				e.complaints.warn("the policy's epoch could not be read; decisions wait for it", "error", err)
 			}
 			if e.commits.shared && turn%recountTurns == 0 {
 				if err := errors.Join(e.quotas.recount(ctx), e.forgetDrills(ctx)); err != nil {
-					e.log.Warn("what other replicas made could not be counted; quotas follow this one's until then", "error", err)
+					e.complaints.warn("what other replicas made could not be counted; quotas follow this one's until then", "error", err)
 				}
 			}
 			cancel()

@@ -215,7 +215,7 @@ func (e *Engine) flushTallies(ctx context.Context) {
 	for len(dirty) > 0 {
 		chunk := dirty[:min(len(dirty), flushBatch)]
 		if err := e.writeTallies(ctx, chunk); err != nil {
-			e.log.Warn("tallies could not be written; they are tried again", "error", err)
+			e.complaints.warn("tallies could not be written; they are tried again", "error", err)
 			e.tallies.again(dirty)
 			return
 		}

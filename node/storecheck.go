@@ -41,7 +41,17 @@ func CheckStore(ctx context.Context, cfg StoreConfig, tell func(transfer.Progres
 	if err != nil {
 		return nil, err
 	}
-	if r.Report, err = transfer.Check(ctx, v.Source, v.codec, tell); err != nil {
+	o := transfer.CheckOptions{Codec: v.codec, Progress: tell}
+	if v.sessions != nil {
+		n, err := v.sessions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if o.Served = n > 0; o.Served {
+			r.Facts = append(r.Facts, Fact{"in use", fmt.Sprintf("by %d connections; each checksum is of its moment", n)})
+		}
+	}
+	if r.Report, err = transfer.Check(ctx, v.Source, o); err != nil {
 		return nil, err
 	}
 	for _, line := range lines {

@@ -66,6 +66,13 @@ type Ordered interface {
 	OrderBy() int64
 }
 
+// Factual is implemented by a record that has something to show to operators,
+// in stores that they can query.
+type Factual interface {
+	// Facts are derived from the record alone.
+	Facts() rules.Facts
+}
+
 // Mode is how a transaction holds a record.
 type Mode uint8
 

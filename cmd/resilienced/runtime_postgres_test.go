@@ -154,6 +154,9 @@ func TestAServiceMovesToPostgres(t *testing.T) {
 	if code, _, errs := run(t, "store", "copy", dsn, back); code != exitFailed || !strings.Contains(errs, "stop every replica") || !strings.Contains(errs, "--ignore-connections") {
 		t.Errorf("a copy beside a service: exit %d, %s", code, errs)
 	}
+	if code, out, errs := run(t, "store", "check", dsn); code != exitOK || !strings.Contains(out, "in use") {
+		t.Errorf("a check beside a service: exit %d\n%s%s", code, out, errs)
+	}
 	moved.end(t)
 	until(t, "no connection", func() bool {
 		code, _, _ := run(t, "store", "copy", dsn, back)
@@ -162,4 +165,30 @@ func TestAServiceMovesToPostgres(t *testing.T) {
 	again := start(t, "--store", back)
 	again.must(t, "runs", "get", "capped")
 	again.end(t)
+}
+
+// The rights that the manual names are enough to serve, and not to migrate.
+func TestTheRightsOfTheManualAreEnough(t *testing.T) {
+	server, dsn := startDatabase(t, pgserver.Options{Sync: true})
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	query(t, server, name, "CREATE ROLE service LOGIN PASSWORD '"+password(t, dsn)+"'")
+	service := with(t, dsn, func(u *url.URL, _ url.Values) { u.User = url.UserPassword("service", password(t, dsn)) })
+	if code, _, errs := run(t, "store", "migrate", service); code != exitUnavailable || !strings.Contains(errs, "GRANT CREATE ON DATABASE") {
+		t.Errorf("without rights: exit %d, %s", code, errs)
+	}
+	if code, out, errs := run(t, "store", "migrate", dsn); code != exitOK {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	query(t, server, name, "GRANT USAGE ON SCHEMA resilienced TO service; "+
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA resilienced TO service")
+	f, _ := storeFindings(t, service)
+	wantFinding(t, f, "store/rights", good, "has what it needs")
+	s := start(t, "--store", service)
+	s.must(t, "runs", "start", "r", "--calls", "1")
+	s.must(t, "acquire", "t", "--run", "r")
+	s.end(t)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -73,12 +74,36 @@ func TestStoreCopyToPostgresAndBack(t *testing.T) {
 // begun reports whether a copy into a store has written some records.
 func begun(t *testing.T, store string) bool {
 	t.Helper()
-	if strings.HasPrefix(store, "sqlite:") {
-		return largerThan(strings.TrimPrefix(store, "sqlite:")+"-wal", 1<<20)
+	if path, file := strings.CutPrefix(store, "sqlite:"); file {
+		return largerThan(path+"-wal", 1<<20)
 	}
 	code, out, _ := run(t, "store", "check", store, "-o", "json")
 	var got checkedStore
 	return code == exitFailed && json.Unmarshal([]byte(out), &got) == nil && got.Records > 1000
+}
+
+// A record that is damaged in the database is named, and the others are read.
+func TestStoreCheckFindsDamageInPostgres(t *testing.T) {
+	server, dsn := startDatabase(t, pgserver.Options{})
+	from := filepath.Join(t.TempDir(), "from.db")
+	bulk(t, from, 300)
+	if code, out, errs := run(t, "store", "copy", "sqlite:"+from, dsn); code != exitOK {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query(t, server, strings.TrimPrefix(u.Path, "/"), `UPDATE resilienced.records SET body = '\x00' WHERE name = 'n000123'`)
+	code, out, errs := run(t, "store", "check", dsn, "-o", "json")
+	var got checkedStore
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	all := strings.Join(got.Problems, "\n")
+	if got.Records != 598 || !strings.Contains(all, `run "n000123" of namespace "acme"`) || !strings.Contains(all, `letter "n000123"`) || !strings.Contains(all, "restore a backup") {
+		t.Errorf("%d records, %s", got.Records, all)
+	}
 }
 
 func TestStoreMigratePostgres(t *testing.T) {
@@ -87,8 +112,10 @@ func TestStoreMigratePostgres(t *testing.T) {
 		t.Errorf("check of nothing: exit %d\n%s%s", code, out, errs)
 	}
 	for _, step := range []struct{ flag, says string }{
-		{"--dry-run", "has no schema and would be brought to schema"}, {"--dry-run", "has no schema and would be brought to schema"},
-		{"--dry-run=false", "had no schema and is at schema"}, {"--dry-run", "already, nothing is to be done"},
+		{"--dry-run", "has no schema and would be brought to schema"},
+		{"--dry-run", "has no schema and would be brought to schema"},
+		{"--dry-run=false", "had no schema and is at schema"},
+		{"--dry-run", "already, nothing is to be done"},
 	} {
 		if code, out, errs := run(t, "store", "migrate", dsn, "--schema", "Odd \"name", step.flag); code != exitOK || !strings.Contains(out, step.says) {
 			t.Errorf("exit %d, want %q\n%s%s", code, step.says, out, errs)

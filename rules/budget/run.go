@@ -106,6 +106,16 @@ func (r *Run) Reserve(a Amounts, until, now rules.Instant) *Run {
 	return &next
 }
 
+// Admit is Reserve for a grant that the caps allow: Fits has found room for the
+// amounts. It notes what was promised, so that a store can check it too.
+func (r *Run) Admit(a Amounts, until, now rules.Instant) *Run {
+	next := r.Reserve(a, until, now)
+	if c := r.Caps; c.Cost != nil || c.Tokens != nil || c.Calls != nil {
+		next.Admitted = &Admission{Sum: next.Spent.Add(next.Assumed).Add(next.Reserved), Caps: c}
+	}
+	return next
+}
+
 func byUntil(r Reservation, until rules.Instant) int {
 	switch {
 	case r.Until < until:

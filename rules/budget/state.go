@@ -81,6 +81,15 @@ type Run struct {
 	Labels       map[string]string `json:"la,omitempty"`
 	Hash         uint64            `json:"ha,omitempty"` // content of the StartRun that made it
 	Policy       uint64            `json:"po,omitempty"` // policy epoch at creation
+	Admitted     *Admission        `json:"ad,omitempty"` // the last enforced grant; nil: none with a cap
+}
+
+// Admission is what a run had promised after a grant that its caps allowed.
+// Later reports may book more than was reserved; no admission is ever above
+// its caps.
+type Admission struct {
+	Sum  Amounts `json:"s"` // spent, assumed and reserved
+	Caps Caps    `json:"c"`
 }
 
 // Reservation sums the permits of a run whose leases end at the same instant.

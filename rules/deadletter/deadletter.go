@@ -164,6 +164,9 @@ func PolicyFor(reason classify.Reason, ambiguousOnce bool) ReplayPolicy {
 	return Auto
 }
 
+// Facts are the letter's state.
+func (l *Letter) Facts() rules.Facts { return rules.Facts{State: l.State.String()} }
+
 // String returns the state in upper snake case.
 func (s State) String() string { return [...]string{"", "OPEN", "PARKED"}[s] }
 

@@ -206,6 +206,9 @@ func (e *Escalation) Gone(now rules.Instant) bool { return now >= e.Deadline.Add
 // OrderBy sorts escalations by when they were made.
 func (e *Escalation) OrderBy() int64 { return int64(e.CreatedAt) }
 
+// Facts are the escalation's state when it was last changed.
+func (e *Escalation) Facts() rules.Facts { return rules.Facts{State: e.State.String()} }
+
 // String returns the state in upper snake case.
 func (s State) String() string {
 	return [...]string{"", "OPEN", "ACKNOWLEDGED", "DECIDED", "DEFAULTED", "CONSUMED", "CANCELLED"}[s]

@@ -84,6 +84,9 @@ func (o *Operation) DueAt() rules.Instant {
 	return o.Expires
 }
 
+// Facts are the operation's state.
+func (o *Operation) Facts() rules.Facts { return rules.Facts{State: o.State.String()} }
+
 // Derive returns the operation with a lease that is over turned into a lost
 // permit, and reports whether that happened. A lost permit counts as an
 // attempt; an operation that may not be made twice is locked by it (R40).

@@ -33,6 +33,11 @@ const (
 	DeadLettered              // waits as a dead letter
 )
 
+// String returns the state in upper snake case.
+func (s State) String() string {
+	return [...]string{"OPEN", "SUCCEEDED", "STOPPED", "LOCKED", "DEAD_LETTERED"}[s]
+}
+
 // PermitState is what became of a permit.
 type PermitState uint8
 

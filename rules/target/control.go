@@ -89,6 +89,9 @@ func (c *Control) TouchedAt() rules.Instant { return c.UpdatedAt }
 // DueAt is when the sweeper is to look at the record.
 func (c *Control) DueAt() rules.Instant { return c.NextDue }
 
+// Facts are the phase of the breaker when the record was last changed.
+func (c *Control) Facts() rules.Facts { return rules.Facts{State: c.Breaker.Phase.String()} }
+
 // Fresh reports whether a derived record says nothing any more, so that it may
 // go: healthy, held by nobody, and older than any permit of it.
 func (c Control) Fresh(now rules.Instant) bool {

@@ -93,7 +93,7 @@ func classify(err error) class {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return classOf(e.Code)
 	}
-	if _, ok := errors.AsType[*statestore.DamageError](err); ok {
+	if isDamage(err) {
 		return class{statestore.ErrNotADatabase, false, "look for a failing disk on the database server, and restore a backup"}
 	}
 	switch {
@@ -108,6 +108,11 @@ func classify(err error) class {
 	default:
 		return class{statestore.ErrUnavailable, isConnection(err), cureOfConnection(err)}
 	}
+}
+
+func isDamage(err error) bool {
+	_, damaged := errors.AsType[*statestore.DamageError](err)
+	return damaged
 }
 
 func classOf(code string) class {
@@ -194,7 +199,7 @@ func (s *Store) translate(doing string, err error) error {
 		return nil
 	case errors.As(err, new(commitError)):
 		return fmt.Errorf("%w: %s: %w", statestore.ErrUnknownOutcome, doing, err)
-	case isSentinel(err), isOfContext(err):
+	case isSentinel(err) && !isDamage(err), isOfContext(err):
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	c := classify(err)

@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,8 @@ import (
 type statements struct {
 	begin, look, settings     string
 	lock, try, read, clock    string
-	insert, update, remove    string
+	insert, update            [2]string // of runs, of others
+	remove                    string
 	finish, finishAs          string
 	commit, rollback          string
 	get, count, namespaces    string
@@ -26,12 +28,51 @@ type statements struct {
 
 const (
 	// keys are the keys of a statement, in the order of the locks.
-	keys = "unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS k(kind, namespace, name, n)"
-	// rows are keys with what is written under them.
-	rows = "unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[]) " +
-		"AS k(kind, namespace, name, ord, due, body)"
+	keys  = "unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS k(kind, namespace, name, n)"
 	match = "r.kind = k.kind AND r.namespace = k.namespace AND r.name = k.name"
 )
+
+// writable are the columns behind the key, with their types.
+func writable(sums bool) (names, types []string) {
+	names, types = []string{"ord", "due", "body", "state"}, []string{"bigint", "bigint", "bytea", "text"}
+	if !sums {
+		return names, types
+	}
+	names = append(names, "cost_cap", "cost_spent", "cost_assumed", "cost_reserved",
+		"admitted_cost", "allowed_cost", "admitted_tokens", "allowed_tokens", "admitted_calls", "allowed_calls")
+	for range sumColumns {
+		types = append(types, "bigint")
+	}
+	return names, types
+}
+
+// rowsOf are keys with what is written under them, and the number of the next
+// parameter.
+func rowsOf(sums bool) (from string, next int) {
+	names, types := writable(sums)
+	from = "unnest($1::smallint[], $2::text[], $3::text[]"
+	for i, t := range types {
+		from += fmt.Sprintf(", $%d::%s[]", i+4, t)
+	}
+	return from + ") AS k(kind, namespace, name, " + strings.Join(names, ", ") + ")", len(types) + 4
+}
+
+func insertOf(sums bool) string {
+	names, _ := writable(sums)
+	from, _ := rowsOf(sums)
+	return "INSERT INTO {records} (kind, namespace, name, " + strings.Join(names, ", ") + ") SELECT * FROM " + from
+}
+
+func updateOf(sums bool) string {
+	names, _ := writable(sums)
+	set := make([]string, len(names))
+	for i, n := range names {
+		set[i] = n + " = k." + n
+	}
+	from, next := rowsOf(sums)
+	return fmt.Sprintf("WITH w AS (UPDATE {records} r SET %s FROM %s WHERE %s RETURNING 1) SELECT 1 / ((SELECT count(*) FROM w) = $%d::bigint)::int",
+		strings.Join(set, ", "), from, match, next)
+}
 
 func newStatements(schema string) statements {
 	fill := strings.NewReplacer("{records}", inSchema(schema, "records"), "{clock}", inSchema(schema, "clock")).Replace
@@ -55,11 +96,10 @@ func newStatements(schema string) statements {
 			"CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END, " +
 			"current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') FROM {clock}"),
 
-		insert: fill("INSERT INTO {records} (kind, namespace, name, ord, due, body) SELECT * FROM " + rows),
+		insert: [2]string{fill(insertOf(true)), fill(insertOf(false))},
 		// A row that was locked and is not there any more ends the transaction
 		// by a division by zero, before COMMIT.
-		update: fill("WITH w AS (UPDATE {records} r SET ord = k.ord, due = k.due, body = k.body FROM " + rows +
-			" WHERE " + match + " RETURNING 1) SELECT 1 / ((SELECT count(*) FROM w) = $7::bigint)::int"),
+		update: [2]string{fill(updateOf(true)), fill(updateOf(false))},
 		remove: fill("WITH w AS (DELETE FROM {records} r USING " + keys +
 			" WHERE " + match + " RETURNING 1) SELECT 1 / ((SELECT count(*) FROM w) = $4::bigint)::int"),
 		// A COMMIT that waits for a standby must not be cut short by a timeout:
@@ -80,9 +120,9 @@ func newStatements(schema string) statements {
 			"SELECT w.namespace FROM w WHERE w.namespace IS NOT NULL) AS f ORDER BY 1"),
 
 		due: fill("SELECT kind, namespace, name, due FROM {records} " +
-			"WHERE due_slot <= $1::bigint >> 26 AND due <= $1 ORDER BY due_slot, due LIMIT $2"),
+			"WHERE due_slot <= $1::bigint >> 23 AND due <= $1 ORDER BY due_slot, due LIMIT $2"),
 		dueExcept: fill("SELECT kind, namespace, name, due FROM {records} " +
-			"WHERE due_slot <= $1::bigint >> 26 AND due <= $1 AND NOT starts_with(namespace, $3) ORDER BY due_slot, due LIMIT $2"),
+			"WHERE due_slot <= $1::bigint >> 23 AND due <= $1 AND NOT starts_with(namespace, $3) ORDER BY due_slot, due LIMIT $2"),
 		dueWithin: fill("SELECT r.kind, r.namespace, r.name, r.due FROM unnest($3::smallint[]) AS k(kind) " +
 			"JOIN {records} r ON r.kind = k.kind AND r.namespace = $4 WHERE r.due <= $1 ORDER BY r.due LIMIT $2"),
 		rows: fill("SELECT name, ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2"),

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
@@ -28,20 +28,6 @@ type txn struct {
 	// weakSync: the server's own setting acknowledges before the disk, or all
 	// that stands for it, has a commit.
 	weakSync bool
-}
-
-// keyArrays are keys as a statement takes them, and where they come from.
-type keyArrays struct {
-	kinds             []int16
-	namespaces, names []string
-	from              []int // the index of the entry
-}
-
-func (k *keyArrays) add(i int, key statestore.Key) {
-	k.kinds = append(k.kinds, int16(key.Kind))
-	k.namespaces = append(k.namespaces, key.Namespace)
-	k.names = append(k.names, key.Name)
-	k.from = append(k.from, i)
 }
 
 // storable reports whether PostgreSQL can hold a key: its text is UTF-8
@@ -146,20 +132,6 @@ func (t *txn) readRows(br pgx.BatchResults, k *keyArrays, found []statestore.Rec
 	return err
 }
 
-// rawRow is a row as the driver reads it.
-type rawRow struct {
-	ord, due pgtype.Int8
-	body     pgtype.DriverBytes
-}
-
-func (r *rawRow) record(codec *statestore.Codec, key statestore.Key) (statestore.Record, error) {
-	return codec.Record(key, statestore.Columns{
-		Ord:  statestore.Number{N: r.ord.Int64, Set: r.ord.Valid},
-		Due:  statestore.Number{N: r.due.Int64, Set: r.due.Valid},
-		Body: r.body,
-	})
-}
-
 // fill gives the entries their records. An absent key counts as held; that
 // nobody else makes it meanwhile shows when it is written.
 func (t *txn) fill(found []statestore.Record, locked []bool) error {
@@ -178,37 +150,12 @@ func (t *txn) fill(found []statestore.Record, locked []bool) error {
 	return nil
 }
 
-// rowArrays are rows as a statement takes them.
-type rowArrays struct {
-	keyArrays
-	ords, dues []*int64
-	bodies     [][]byte
-}
-
-func (r *rowArrays) addRow(i int, key statestore.Key, c statestore.Columns) {
-	r.add(i, key)
-	r.ords = append(r.ords, nullable(c.Ord))
-	r.dues = append(r.dues, nullable(c.Due))
-	r.bodies = append(r.bodies, c.Body)
-}
-
-func nullable(n statestore.Number) *int64 {
-	if !n.Set {
-		return nil
-	}
-	return &n.N
-}
-
-// changes is what a transaction writes.
-type changes struct {
-	inserts, updates rowArrays
-	removes          keyArrays
-	// guards are keys that the transaction holds and leaves absent.
-	guards keyArrays
-}
-
 func (c *changes) none() bool {
-	return len(c.inserts.from)+len(c.updates.from)+len(c.removes.from) == 0
+	n := len(c.removes.from)
+	for i := range c.inserts {
+		n += len(c.inserts[i].from) + len(c.updates[i].from)
+	}
+	return n == 0
 }
 
 // changes encodes what fn changed.
@@ -240,9 +187,9 @@ func (t *txn) changes() (*changes, error) {
 			return nil, err
 		}
 		if before == nil {
-			c.inserts.addRow(i, e.Key, row)
+			c.inserts[indexOf(e.Key.Kind)].addRow(i, e.Key, row, factsOf(after))
 		} else {
-			c.updates.addRow(i, e.Key, row)
+			c.updates[indexOf(e.Key.Kind)].addRow(i, e.Key, row, factsOf(after))
 		}
 	}
 	return c, nil
@@ -254,11 +201,15 @@ func (t *txn) commit(ctx context.Context, c *changes, d statestore.Durability) e
 	s := t.store
 	b := &pgx.Batch{}
 	c.guard()
-	if in := &c.inserts; len(in.from) > 0 {
-		b.Queue(s.sql.insert, in.kinds, in.namespaces, in.names, in.ords, in.dues, in.bodies)
+	for i := range c.inserts {
+		if in := &c.inserts[i]; len(in.from) > 0 {
+			b.Queue(s.sql.insert[i], in.args()...)
+		}
 	}
-	if up := &c.updates; len(up.from) > 0 {
-		b.Queue(s.sql.update, up.kinds, up.namespaces, up.names, up.ords, up.dues, up.bodies, len(up.from))
+	for i := range c.updates {
+		if up := &c.updates[i]; len(up.from) > 0 {
+			b.Queue(s.sql.update[i], up.args(len(up.from))...)
+		}
 	}
 	if out := &c.removes; len(out.from) > 0 {
 		b.Queue(s.sql.remove, out.kinds, out.namespaces, out.names, len(out.from))
@@ -279,26 +230,36 @@ func (c *changes) guard() {
 	if len(c.guards.from) == 0 {
 		return
 	}
-	var merged rowArrays
-	in, g := &c.inserts, &c.guards
-	for i, j := 0, 0; i < len(in.from) || j < len(g.from); {
-		if j == len(g.from) || i < len(in.from) && in.from[i] < g.from[j] {
-			merged.from = append(merged.from, in.from[i])
-			merged.kinds = append(merged.kinds, in.kinds[i])
-			merged.namespaces = append(merged.namespaces, in.namespaces[i])
-			merged.names = append(merged.names, in.names[i])
-			merged.ords = append(merged.ords, in.ords[i])
-			merged.dues = append(merged.dues, in.dues[i])
-			merged.bodies = append(merged.bodies, in.bodies[i])
-			i++
-			continue
-		}
-		key := statestore.Key{Kind: statestore.Kind(g.kinds[j]), Namespace: g.namespaces[j], Name: g.names[j]}
-		merged.addRow(g.from[j], key, statestore.Columns{Body: []byte{}})
-		c.removes.add(g.from[j], key)
-		j++
+	for i := range c.inserts {
+		c.inserts[i] = merged(&c.inserts[i], &c.guards, i)
 	}
-	c.inserts = merged
+	for j, from := range c.guards.from {
+		c.removes.add(from, c.guards.key(j))
+	}
+}
+
+func (k *keyArrays) key(j int) statestore.Key {
+	return statestore.Key{Kind: statestore.Kind(k.kinds[j]), Namespace: k.namespaces[j], Name: k.names[j]}
+}
+
+// merged is the rows of one index with the guards of it, which have no body,
+// in the order of the locks.
+func merged(rows *rowArrays, guards *keyArrays, index int) rowArrays {
+	var all rowArrays
+	i := 0
+	take := func(before int) {
+		for ; i < len(rows.from) && rows.from[i] < before; i++ {
+			all.copyRow(rows, i)
+		}
+	}
+	for j, from := range guards.from {
+		if key := guards.key(j); indexOf(key.Kind) == index {
+			take(from)
+			all.addRow(from, key, statestore.Columns{Body: []byte{}}, rules.Facts{})
+		}
+	}
+	take(math.MaxInt)
+	return all
 }
 
 // syncLevel is the setting of synchronous_commit for this transaction: "on"

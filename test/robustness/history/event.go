@@ -140,8 +140,9 @@ type Setup struct {
 	// ClockJumps: the store's time jumps, so a holder cannot tell by its own
 	// clock when a lease ends.
 	ClockJumps bool `json:"clock_jumps,omitempty"`
-	// TripTime is the bound on the 99th percentile of the time until a trip is
-	// seen on every replica; 0: none in this trial.
+	// TripTime is the bound on how long it takes until a trip is seen on the
+	// other replicas, in half of the cases: a figure of a busy machine may not
+	// decide more. 0: none in this trial.
 	TripTime time.Duration `json:"trip_time,omitempty"`
 }
 

@@ -55,7 +55,7 @@ const (
 func New(cfg Config) (*Traffic, error) {
 	t := &Traffic{cfg: cfg, moods: map[string]*mood{}}
 	for _, address := range cfg.Addresses {
-		w, err := dial(address)
+		w, err := dial(address, "robustness-"+cfg.Name)
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
@@ -121,9 +121,9 @@ type actor struct {
 
 func actors() []actor {
 	return []actor{
-		{40, (*caller).spend},
+		{36, (*caller).spend},
 		{15, (*caller).slot},
-		{8, (*caller).turned},
+		{12, (*caller).turned},
 		{22, (*caller).probe},
 		{5, (*caller).pay},
 		{5, (*caller).write},
