@@ -1,5 +1,6 @@
-# Running and building need Go and nothing else. The tests also run the examples in other languages: .ci/tools finds or
-# installs what these need. A C compiler adds the race detector. Tools are built from pinned modules.
+# Running and building need Go and nothing else. The tests also run the examples in other languages and start PostgreSQL
+# and PgBouncer: .ci/tools and .ci/postgres find or install what these need. A C compiler adds the race detector. Tools
+# are built from pinned modules.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -10,14 +11,18 @@ VULNCHECK := go tool -modfile=tools/go.mod govulncheck
 # The packages that start goroutines, as far as they are there.
 CONCURRENT = $(strip $(foreach d,statestore engine server notify telemetry node simulate clients/go,$(if $(wildcard $(d)),./$(d)/...)))
 FUZZTIME ?= 5s
+# How long the robustness suite goes on, and what it draws from: another day, other mutants.
+LENGTH ?= 10m
+SEED ?= $(shell date +%Y%m%d)
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 .PHONY: setup
 setup: ## fetch what the service and its tests need
 	@.ci/tools
+	@.ci/postgres
 	go mod download
 
 .PHONY: run
@@ -27,11 +32,12 @@ run: ## start the service on this machine
 .PHONY: test
 test: ## run the tests
 	@.ci/tools
-	go test -timeout 10m ./...
+	@.ci/postgres
+	go test -timeout 20m ./...
 
 .PHONY: race
 race: ## run the tests of the concurrent packages under the race detector
-	$(if $(CONCURRENT),go test -race -timeout 10m $(CONCURRENT),@echo "no concurrent package yet")
+	$(if $(CONCURRENT),go test -race -timeout 20m $(CONCURRENT),@echo "no concurrent package yet")
 
 .PHONY: check
 check: generated lint breaking test race ## everything that a change must pass, but drills, benchmarks and fuzzing
@@ -62,6 +68,16 @@ breaking: ## compare the API with the last landed version and the last release
 .PHONY: bench
 bench: ## measure against the limits and write docs/PERFORMANCE.md
 	go run ./bench
+
+.PHONY: robustness
+robustness: ## press three replicas for LENGTH while things break, and write docs/RELIABILITY.md
+	@.ci/postgres >/dev/null
+	go run ./test/robustness -for $(LENGTH) -seed $(SEED) -out docs/RELIABILITY.md
+
+.PHONY: robustness-short
+robustness-short: ## the same for a few minutes, with three mutants and no page
+	@.ci/postgres >/dev/null
+	go run ./test/robustness -short -seed $(SEED)
 
 .PHONY: drill
 drill: ## run the scenarios against a server of their own

@@ -87,7 +87,7 @@ var layers = []layer{
 		"node", "bench", "drill", "simulate", "server", "engine", "statestore/transfer", "policy", "rules", "gen", "clients/go",
 	}},
 	{folder: "test/pgserver", may: none},
-	{folder: "test", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen"}},
+	{folder: "test", may: []string{"bench/page", "node", "server", "engine", "policy", "statestore", "rules", "gen"}},
 	{folder: "internal", may: []string{"node", "server", "engine", "policy", "statestore", "rules", "gen", "clients/go"}},
 }
 

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/resilienced/resilienced/policy"
@@ -71,11 +72,14 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	for again := true; again; {
 		a.cmd.begin(ctx, e, req.Namespace, false, a)
 		err := e.prepareAcquire(ctx, a)
+		if _, invalid := errors.AsType[*InvalidError](err); invalid && e.outdated(ctx, &a.cmd) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		a.plan(&a.cmd)
-		if again, err = e.attempt(&a.cmd); err != nil {
+		if again, err = e.attempt(&a.cmd); err != nil { //nolint:contextcheck // a transaction outlives its callers
 			return nil, err
 		}
 	}
@@ -88,21 +92,6 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	}
 	e.logAcquire(a)
 	return a.result, nil
-}
-
-// recordLost records the attempt before as lost: the grant has stored that.
-func (a *acquire) recordLost(e *Engine) {
-	if a.lost != nil && a.granted != nil {
-		e.record.lost(a.req.Namespace, a.req.OperationID, a.lost)
-	}
-}
-
-// left is what remains to be done when the caller of an Acquire has left.
-func (a *acquire) left(e *Engine) {
-	a.recordLost(e)
-	if a.granted != nil && !a.req.DryRun {
-		e.giveBack(a)
-	}
 }
 
 // endAcquire makes the command ready for its next use, unless its caller left

@@ -41,6 +41,9 @@ const (
 // those of drills, and tells of each as it reads now. It takes as long as
 // there are records, holds a page of them at a time, and stops with ctx.
 func (e *Engine) Census(ctx context.Context, to Tally) error {
+	if err := e.followStripes(ctx, e.commits.patience(ctx, otherPatience)); err != nil {
+		return err
+	}
 	namespaces, err := e.store.Namespaces(ctx)
 	if err != nil {
 		return storeError(err)

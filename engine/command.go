@@ -202,5 +202,8 @@ func (t *txn) protect(c *command) (err error) {
 	if t.now, err = t.engine.clockOf(t, c); err != nil {
 		return err
 	}
+	if t.engine.commits.shared && !isDrill(c.namespace) {
+		t.now = c.newest(t.now)
+	}
 	return c.work.apply(t)
 }

@@ -223,7 +223,9 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 	}
 	err := e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
 		for i, entry := range entries {
-			entry.Put(kept[i])
+			if entry.Record() == nil { // else another replica has logged the same
+				entry.Put(kept[i])
+			}
 		}
 		return statestore.Rebuildable, nil
 	})
@@ -231,7 +233,7 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 		l.mu.Lock()
 		l.lost += uint64(len(entries))
 		l.mu.Unlock()
-		e.log.Warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(entries))
+		e.complaints.warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(entries))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/rules/budget"
 	"github.com/resilienced/resilienced/statestore"
 )
 
@@ -129,7 +130,6 @@ func (e *Engine) EndDrill(ctx context.Context, ns string) error {
 		}
 		return err
 	}
-	e.observations.forget(ns)
 	for kind := range Kinds() {
 		if kind == statestore.KindClock {
 			continue
@@ -141,8 +141,35 @@ func (e *Engine) EndDrill(ctx context.Context, ns string) error {
 	if err := e.forgetPolicy(ctx, ns); err != nil {
 		return err
 	}
-	e.quotas.forget(ns)
+	e.forgetDrill(ns)
 	return e.dropAll(ctx, statestore.KindClock, ns)
+}
+
+// forgetDrill drops what this replica remembers of a drill that has ended.
+func (e *Engine) forgetDrill(ns string) {
+	e.observations.forget(ns)
+	e.quotas.forget(ns)
+	e.paths.forget(ns)
+}
+
+// forgetDrills drops what this replica remembers of drills that another one has
+// ended.
+func (e *Engine) forgetDrills(ctx context.Context) error {
+	var drills []string
+	for ns := range *e.quotas.known.Load() {
+		if isDrill(ns) {
+			drills = append(drills, ns)
+		}
+	}
+	for _, ns := range drills {
+		switch _, err := e.drillNow(ctx, ns); {
+		case errors.Is(err, ErrNotDrill):
+			e.forgetDrill(ns)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) dropAll(ctx context.Context, kind statestore.Kind, ns string) error {
@@ -156,9 +183,11 @@ func (e *Engine) dropAll(ctx context.Context, kind statestore.Kind, ns string) e
 		}
 		entries := make([]*statestore.Entry, 0, len(page.Rows))
 		for _, row := range page.Rows {
-			entries = append(entries, &statestore.Entry{
-				Key: statestore.Key{Kind: kind, Namespace: ns, Name: row.Name}, Mode: statestore.Write,
-			})
+			entry := &statestore.Entry{Key: statestore.Key{Kind: kind, Namespace: ns, Name: row.Name}, Mode: statestore.Write}
+			if run, ok := row.Record.(*budget.Run); ok {
+				entry.Depth = uint8(max(len(run.Path), 1) - 1)
+			}
+			entries = append(entries, entry)
 		}
 		err = e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
 			for _, entry := range entries {

@@ -8,13 +8,16 @@ package engine
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/resilienced/resilienced/policy"
 	"github.com/resilienced/resilienced/rules"
@@ -43,6 +46,11 @@ type Config struct {
 	Replay bool
 	// Observer is told of every answered call. May be nil.
 	Observer Observer
+	// Replica names this process among those that share the store; it counts
+	// what it sees of targets under that name. No two that run may have the same
+	// one, and it has no control characters. Empty: one is made if the store
+	// tells several processes apart by Notifier, else this is the only one.
+	Replica string
 	// NoSweeper leaves due work to reads and to Sweep, for tests.
 	NoSweeper bool
 }
@@ -51,6 +59,7 @@ type Config struct {
 type Engine struct {
 	store       statestore.Store
 	log         *slog.Logger
+	complaints  *complaints
 	allowDrills bool
 	observe     bool
 	builtIn     policy.Quotas // that hold even where nothing is refused
@@ -69,6 +78,7 @@ type Engine struct {
 	policies     atomic.Pointer[policySet]
 	loading      chan struct{} // holds one token: one policy load at a time
 	tallies      *tallies
+	stripes      *stripes
 	quotas       *quotas
 	paths        *paths
 	decisions    *decisionLog
@@ -93,15 +103,21 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if c.Store == nil {
 		return nil, errors.New("engine: a store is required")
 	}
+	if strings.ContainsFunc(c.Replica, unicode.IsControl) {
+		return nil, fmt.Errorf("engine: the replica's name %q has control characters", c.Replica)
+	}
+	if _, several := c.Store.(statestore.Notifier); several && c.Replica == "" {
+		c.Replica = crand.Text()[:8]
+	}
 	log := c.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		store: c.Store, log: log, allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
+		store: c.Store, log: log, complaints: newComplaints(log), allowDrills: c.AllowDrills, observe: c.Observe, builtIn: policy.Default().Quotas(),
 		onEvent: c.OnEvent, observer: c.Observer,
-		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), paths: newPaths(), watchers: newWatchers(),
-		returns:  newReturns(), teller: newTeller(c.Store),
+		quit: make(chan struct{}), loading: make(chan struct{}, 1), tallies: newTallies(), stripes: newStripes(c.Replica), paths: newPaths(), watchers: newWatchers(),
+		returns: newReturns(), teller: newTeller(c.Store),
 		acquires: sync.Pool{New: func() any { return &acquire{} }},
 		reports:  sync.Pool{New: func() any { return &report{} }},
 	}
@@ -122,6 +138,10 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e.loops.Go(e.flushLoop)
 	if e.commits.shared {
 		e.loops.Go(e.returnLoop)
+		e.loops.Go(e.probeLoop)
+	}
+	if e.stripes.replica != "" {
+		e.loops.Go(e.stripeLoop)
 	}
 	if e.teller.notifier != nil {
 		e.loops.Go(e.tellLoop)
@@ -167,7 +187,7 @@ func (e *Engine) open(ctx context.Context) error {
 			return fmt.Errorf("engine: observations: %w", err)
 		}
 	}
-	return nil
+	return e.loadStripesFirst(ctx)
 }
 
 // Close ends waiting readers and the loops, refuses new commands, waits for
@@ -185,6 +205,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.flush(last)
 	e.record.writeAll(last)
 	e.stop()
+	e.quotas.close()
 	return err
 }
 
@@ -203,7 +224,7 @@ func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w wo
 		if plan != nil {
 			plan(c)
 		}
-		if again, err := e.attempt(c); !again {
+		if again, err := e.attempt(c); !again { //nolint:contextcheck // a transaction outlives its callers
 			return err
 		}
 	}

@@ -179,6 +179,17 @@ func (e *Engine) fresh(ctx context.Context) (*policySet, error) {
 	return e.policies.Load(), nil
 }
 
+// outdated reports whether there are other policies than those that a command
+// was planned with, and has loaded them then. It is for refusals that no
+// transaction confirms.
+func (e *Engine) outdated(ctx context.Context, c *command) bool {
+	err := e.patiently(ctx, c.until, func(ctx context.Context) error {
+		_, err := e.fresh(ctx)
+		return err
+	})
+	return err == nil && e.policies.Load() != c.policies
+}
+
 // catchUp loads the policies in force, unless somebody has replaced the set
 // that was found to be outdated. Of all who find that, one loads.
 func (e *Engine) catchUp(ctx context.Context, seen *policySet) error {

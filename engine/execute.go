@@ -56,7 +56,7 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 	e.tallies.mu.Lock()
 	defer e.tallies.mu.Unlock()
 	durability := statestore.Rebuildable
-	e.storeTime.Store(int64(now))
+	now = e.saw(now)
 	for _, member := range c.batch {
 		if member.policies.epoch != epochIn(c.mark) {
 			member.outdate()
@@ -69,6 +69,36 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 		}
 	}
 	return durability, nil
+}
+
+// saw keeps the latest instant that a transaction had, and returns it: here time
+// never goes back, whatever a store's clock does after a failover. Transactions
+// of several lanes may also end in another order than they read the clock.
+func (e *Engine) saw(now rules.Instant) rules.Instant {
+	for {
+		last := e.storeTime.Load()
+		if int64(now) <= last {
+			return rules.Instant(last)
+		}
+		if e.storeTime.CompareAndSwap(last, int64(now)) {
+			return now
+		}
+	}
+}
+
+// touched is implemented by records that say when they were changed last.
+type touched interface{ TouchedAt() rules.Instant }
+
+// newest is the time of a command: that of its transaction, or of the newest of
+// its records. Another replica may have written that by a clock that was ahead,
+// and no record goes back.
+func (c *command) newest(now rules.Instant) rules.Instant {
+	for _, e := range c.entries {
+		if r, ok := e.Record().(touched); ok {
+			now = max(now, r.TouchedAt())
+		}
+	}
+	return now
 }
 
 // fail answers a batch that was not committed.

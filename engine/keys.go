@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash/fnv"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -121,6 +122,13 @@ func (p *paths) put(k statestore.Key, path []string) {
 		clear(p.know)
 	}
 	p.know[k] = path
+}
+
+// forget drops the runs of a namespace.
+func (p *paths) forget(namespace string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.know, func(k statestore.Key, _ []string) bool { return k.Namespace == namespace })
 }
 
 // pathUntil is path for a caller that does not wait for ever.

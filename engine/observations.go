@@ -165,7 +165,7 @@ func (e *Engine) flushObservations(ctx context.Context, wait bool) {
 		n := min(len(parts), flushBatch)
 		if err := e.writeObservations(ctx, parts[:n]); err != nil {
 			o.restore(parts)
-			e.log.Warn("what was counted of calls could not be written; it is tried again", "error", err)
+			e.complaints.warn("what was counted of calls could not be written; it is tried again", "error", err)
 			return
 		}
 		parts = parts[n:]

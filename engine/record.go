@@ -154,7 +154,7 @@ func (r *recorder) loop() {
 		}
 		ctx, cancel := r.engine.bound(r.engine.background, transactionLimit)
 		if err := r.write(ctx, nil); err != nil {
-			r.engine.log.Warn("recorded calls could not be written; they are tried again", "error", err)
+			r.engine.complaints.warn("recorded calls could not be written; they are tried again", "error", err)
 		}
 		cancel()
 	}

@@ -12,34 +12,51 @@ import (
 // keptCalls counts what a namespace keeps of its recording, by the hour, since
 // chunks that are too old go by themselves. It may be off by an hour's calls.
 type keptCalls struct {
-	total int
-	hours map[int64]int
+	total  int
+	chunks int
+	hours  map[int64]int
 }
 
 func hourOf(at instant) int64 { return int64(at) / int64(time.Hour/time.Microsecond) }
 
 func (k *keptCalls) add(at instant, n int) {
 	k.total += n
+	k.chunks++
 	k.hours[hourOf(at)] += n
 }
 
 func (k *keptCalls) drop(at instant, n int) {
+	k.total = max(k.total-n, 0)
+	k.chunks = max(k.chunks-1, 0)
 	hour := hourOf(at)
-	n = min(n, k.hours[hour])
-	k.total -= n
 	if k.hours[hour] -= n; k.hours[hour] <= 0 {
 		delete(k.hours, hour)
 	}
 }
 
-// expire forgets the hours of which nothing is left.
-func (k *keptCalls) expire(now instant) {
+// agree brings the counts to the number of chunks that there are, for other
+// replicas add and drop some. Theirs are taken to be as full as the known ones.
+func (k *keptCalls) agree(chunks int, now instant) {
+	if k.chunks > 0 && chunks > 0 {
+		calls := int(int64(k.total) * int64(chunks-k.chunks) / int64(k.chunks))
+		k.total += calls
+		if calls > 0 {
+			k.hours[hourOf(now)] += calls
+		}
+	}
+	k.chunks = chunks
+}
+
+// expire forgets the hours of which nothing is left, and returns how many calls
+// those had.
+func (k *keptCalls) expire(now instant) (calls int) {
 	for hour, n := range k.hours {
 		if hour < hourOf(now.Add(-callRetention)) {
-			k.total -= n
+			calls += n
 			delete(k.hours, hour)
 		}
 	}
+	return calls
 }
 
 // since is about how many calls ended at or after an instant.
@@ -89,14 +106,23 @@ func (r *recorder) trim(ctx context.Context, namespace string, now instant) erro
 	if err != nil {
 		return err
 	}
-	kept.expire(now)
+	expired := kept.expire(now)
+	if !r.engine.commits.shared {
+		kept.total -= expired
+	} else { // chunks that have gone by themselves are not there to be counted
+		chunks, err := r.engine.store.Count(ctx, statestore.KindCalls, namespace)
+		if err != nil {
+			return storeError(err)
+		}
+		kept.agree(chunks, now)
+	}
 	for kept.total > r.keep {
 		page, err := r.engine.store.List(ctx, statestore.Query{Kind: statestore.KindCalls, Namespace: namespace, Limit: chunksPerTurn})
 		if err != nil {
 			return storeError(err)
 		}
 		if len(page.Rows) == 0 {
-			kept.total, kept.hours = 0, map[int64]int{}
+			kept.total, kept.chunks, kept.hours = 0, 0, map[int64]int{}
 			return nil
 		}
 		if err := r.drop(ctx, namespace, kept, page.Rows); err != nil {

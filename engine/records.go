@@ -31,6 +31,7 @@ func Kinds() map[statestore.Kind]func() statestore.Record {
 		statestore.KindRun:        func() statestore.Record { return &budget.Run{} },
 		statestore.KindTarget:     func() statestore.Record { return &target.Control{} },
 		statestore.KindTally:      func() statestore.Record { return &target.Tally{} },
+		statestore.KindStripe:     func() statestore.Record { return &Stripe{} },
 		statestore.KindOperation:  func() statestore.Record { return &operation.Operation{} },
 		statestore.KindTask:       func() statestore.Record { return &retry.Task{} },
 		statestore.KindRepeat:     func() statestore.Record { return &Repeat{} },

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -23,23 +24,40 @@ const (
 	sweepBatch = 1000
 	// sweepLimit bounds a sweep of a store that does not answer.
 	sweepLimit = 30 * time.Second
+	// recountTurns is how many sweeps go by between two looks at what other
+	// replicas have added and ended.
+	recountTurns = 15
 )
 
 func (e *Engine) sweepLoop() {
+	if e.commits.shared { // not all replicas at once
+		first := time.NewTimer(rand.N(sweepEvery))
+		select {
+		case <-e.quit:
+			first.Stop()
+			return
+		case <-first.C:
+		}
+	}
 	timer := time.NewTicker(sweepEvery)
 	defer timer.Stop()
-	for {
+	for turn := 1; ; turn++ {
 		select {
 		case <-e.quit:
 			return
 		case <-timer.C:
 			ctx, cancel := e.bound(e.background, sweepLimit)
 			if _, err := e.Sweep(ctx); err != nil {
-				e.log.Warn("the sweep failed; reads go on deriving what is due", "error", err)
+				e.complaints.warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
 			// A replica without calls learns of a new epoch here.
 			if _, err := e.fresh(ctx); err != nil {
-				e.log.Warn("the policy's epoch could not be read; decisions wait for it", "error", err)
+				e.complaints.warn("the policy's epoch could not be read; decisions wait for it", "error", err)
+			}
+			if e.commits.shared && turn%recountTurns == 0 {
+				if err := errors.Join(e.quotas.recount(ctx), e.forgetDrills(ctx)); err != nil {
+					e.complaints.warn("what other replicas made could not be counted; quotas follow this one's until then", "error", err)
+				}
 			}
 			cancel()
 		}
@@ -83,7 +101,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 		c.begin(ctx, e, d.Key.Namespace, false, &sweep{key: d.Key, depth: e.depth(ctx, d.Key)})
 		commands = append(commands, c)
 	}
-	e.commits.all(commands)
+	e.commits.all(commands) //nolint:contextcheck // a transaction outlives its callers
 	for _, c := range commands {
 		if c.err != nil && !errors.Is(c.err, errOutdated) { // that one comes next time
 			return c.err
@@ -98,7 +116,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 
 // simple kinds are handled without any record but themselves.
 func (e *Engine) simple(k statestore.Kind) bool {
-	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindTask ||
+	return k == statestore.KindOperation || k == statestore.KindTally || k == statestore.KindStripe || k == statestore.KindTask ||
 		k == statestore.KindRepeat || k == statestore.KindRequest || k == statestore.KindDecision || k == statestore.KindFold ||
 		k == statestore.KindTransition || k == statestore.KindObservation
 }

@@ -4,7 +4,7 @@ package engine
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,8 +16,9 @@ import (
 // flushEvery bounds how stale a stored tally is (design §5).
 const flushEvery = 100 * time.Millisecond
 
-// tallies is this replica's stripe of what is counted about targets. Drill
-// namespaces keep theirs in the store, written with the command.
+// tallies is what is counted about targets: this replica's stripe, and what
+// it has read of those of others. Drill namespaces keep theirs in the store,
+// written with the command.
 type tallies struct {
 	mu    sync.Mutex
 	byKey map[statestore.Key]*tallyEntry
@@ -25,8 +26,47 @@ type tallies struct {
 }
 
 type tallyEntry struct {
-	tally *target.Tally
-	dirty bool
+	own    *target.Tally      // nil: nothing was counted here
+	dirty  bool               // own is not written
+	others map[string]*Stripe // by replica
+	sum    *target.Tally      // of all, own changes included; nil without others
+}
+
+// seen is what commands see of the target.
+func (e *tallyEntry) seen() *target.Tally {
+	if e.sum != nil {
+		return e.sum
+	}
+	return e.own
+}
+
+// addUp makes the sum anew.
+func (e *tallyEntry) addUp() {
+	if len(e.others) == 0 {
+		e.sum = nil
+		return
+	}
+	parts := make([]*target.Tally, 0, 1+len(e.others))
+	if e.own != nil {
+		parts = append(parts, e.own)
+	}
+	for _, s := range e.others {
+		parts = append(parts, &s.Tally)
+	}
+	e.sum = target.Merge(parts...)
+}
+
+// expire drops what is idle; true if nothing is left.
+func (e *tallyEntry) expire(now rules.Instant) bool {
+	if e.own != nil && now >= e.own.DueAt() {
+		e.own, e.dirty = nil, false
+	}
+	before := len(e.others)
+	maps.DeleteFunc(e.others, func(_ string, s *Stripe) bool { return now >= s.DueAt() })
+	if len(e.others) < before {
+		e.addUp()
+	}
+	return e.own == nil && len(e.others) == 0
 }
 
 // tallyOp is a change of a tally, applied after the commit.
@@ -43,13 +83,14 @@ func newTallies() *tallies {
 	return &tallies{byKey: map[statestore.Key]*tallyEntry{}, count: map[string]int64{}}
 }
 
-// add makes the entry of a target. The caller holds mu.
-func (s *tallies) add(k statestore.Key, t *target.Tally) *tallyEntry {
-	if s.byKey[k] == nil {
+// entry finds or makes the entry of a target. The caller holds mu.
+func (s *tallies) entry(k statestore.Key) *tallyEntry {
+	e := s.byKey[k]
+	if e == nil {
+		e = &tallyEntry{}
+		s.byKey[k] = e
 		s.count[k.Namespace]++
 	}
-	e := &tallyEntry{tally: t}
-	s.byKey[k] = e
 	return e
 }
 
@@ -68,9 +109,22 @@ func tallyKey(namespace, name string) statestore.Key {
 // at returns a tally to look at, or nil. The caller holds mu.
 func (s *tallies) at(k statestore.Key) *target.Tally {
 	if e := s.byKey[k]; e != nil {
-		return e.tally
+		return e.seen()
 	}
 	return nil
+}
+
+// shared reports whether others have counted calls of the target within its
+// window. The caller holds mu.
+func (s *tallies) shared(k statestore.Key, cfg *target.Config, now rules.Instant) bool {
+	if e := s.byKey[k]; e != nil {
+		for _, other := range e.others {
+			if now < other.Tally.UpdatedAt.Add(cfg.Breaker.Window) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // apply carries out what committed commands counted.
@@ -79,11 +133,14 @@ func (s *tallies) apply(ops []tallyOp) {
 	defer s.mu.Unlock()
 	for i := range ops {
 		op := &ops[i]
-		e := s.byKey[op.key]
-		if e == nil {
-			e = s.add(op.key, &target.Tally{})
+		e := s.entry(op.key)
+		if e.own == nil {
+			e.own = &target.Tally{}
 		}
-		op.change(e.tally)
+		op.change(e.own)
+		if e.sum != nil {
+			op.change(e.sum)
+		}
 		e.dirty = true
 	}
 }
@@ -97,8 +154,8 @@ func (op *tallyOp) change(t *target.Tally) {
 	}
 }
 
-// tally returns what a command sees of a target's tally: this replica's own,
-// or in a drill the stored one behind the handle.
+// tally returns what a command sees of a target's tally: the sum of all
+// replicas', or in a drill the stored one behind the handle.
 func (t *txn) tally(handle int, k statestore.Key) *target.Tally {
 	if isDrill(k.Namespace) {
 		return record[target.Tally](t, handle)
@@ -155,22 +212,32 @@ const flushBatch = 256
 
 func (e *Engine) flushTallies(ctx context.Context) {
 	dirty := e.dirtyTallies()
-	for chunk := range slices.Chunk(dirty, flushBatch) {
-		entries := make([]*statestore.Entry, 0, len(chunk))
-		for _, d := range chunk {
-			entries = append(entries, &statestore.Entry{Key: d.key, Mode: statestore.Write})
-		}
-		err := e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
-			for i, entry := range entries {
-				entry.Put(chunk[i].tally)
-			}
-			return statestore.Rebuildable, nil
-		})
-		if err != nil {
-			e.log.Warn("tallies could not be written; they are tried again with the next change", "error", err)
+	for len(dirty) > 0 {
+		chunk := dirty[:min(len(dirty), flushBatch)]
+		if err := e.writeTallies(ctx, chunk); err != nil {
+			e.complaints.warn("tallies could not be written; they are tried again", "error", err)
+			e.tallies.again(dirty)
 			return
 		}
+		dirty = dirty[len(chunk):]
 	}
+}
+
+func (e *Engine) writeTallies(ctx context.Context, chunk []dirtyTally) error {
+	entries := make([]*statestore.Entry, 0, len(chunk))
+	for _, d := range chunk {
+		entries = append(entries, &statestore.Entry{Key: e.stripes.stored(d.key), Mode: statestore.Write})
+	}
+	return e.store.Update(ctx, entries, func(now rules.Instant) (statestore.Durability, error) {
+		for i, entry := range entries {
+			if e.stripes.replica == "" {
+				entry.Put(chunk[i].tally)
+			} else {
+				entry.Put(&Stripe{Tally: *chunk[i].tally, FlushedAt: now})
+			}
+		}
+		return statestore.Rebuildable, nil
+	})
 }
 
 type dirtyTally struct {
@@ -187,17 +254,29 @@ func (e *Engine) dirtyTallies() []dirtyTally {
 	var dirty []dirtyTally
 	for k, s := range e.tallies.byKey {
 		switch {
-		case now >= s.tally.DueAt():
+		case s.expire(now):
 			e.tallies.remove(k)
 		case s.dirty:
 			s.dirty = false
-			dirty = append(dirty, dirtyTally{k, s.tally.Clone()})
+			dirty = append(dirty, dirtyTally{k, s.own.Clone()})
 		}
 	}
 	return dirty
 }
 
-// loadTallies reads the stored stripes, so that a restart forgets no window.
+// again marks what could not be written.
+func (s *tallies) again(dirty []dirtyTally) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range dirty {
+		if e := s.byKey[d.key]; e != nil && e.own != nil {
+			e.dirty = true
+		}
+	}
+}
+
+// loadTallies reads the stored tallies of a namespace, so that a restart
+// forgets no window.
 func (e *Engine) loadTallies(ctx context.Context, namespace string) error {
 	q := statestore.Query{Kind: statestore.KindTally, Namespace: namespace, Limit: 1000}
 	for {
@@ -208,7 +287,7 @@ func (e *Engine) loadTallies(ctx context.Context, namespace string) error {
 		e.tallies.mu.Lock()
 		for _, row := range page.Rows {
 			if stored, ok := row.Record.(*target.Tally); ok {
-				e.tallies.add(tallyKey(namespace, row.Name), stored.Clone())
+				e.loaded(tallyKey(namespace, row.Name), stored)
 			}
 		}
 		e.tallies.mu.Unlock()
@@ -217,4 +296,16 @@ func (e *Engine) loadTallies(ctx context.Context, namespace string) error {
 		}
 		q.After = page.Cursor
 	}
+}
+
+// loaded takes in a tally without a replica's name. To the only replica it is
+// its own; to one of several it is what one without a name has left. The caller
+// holds the lock of the tallies.
+func (e *Engine) loaded(k statestore.Key, stored *target.Tally) {
+	entry := e.tallies.entry(k)
+	if e.stripes.replica == "" {
+		entry.own = stored.Clone()
+		return
+	}
+	entry.take("", &Stripe{Tally: *stored})
 }

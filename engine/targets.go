@@ -72,6 +72,9 @@ func (e *Engine) readTally(ctx context.Context, ns, name string) (*target.Tally,
 		}
 		return stored, err
 	}
+	if err := e.followStripes(ctx, e.commits.patience(ctx, otherPatience)); err != nil {
+		return nil, err
+	}
 	e.tallies.mu.Lock()
 	defer e.tallies.mu.Unlock()
 	if t := e.tallies.at(tallyKey(ns, name)); t != nil {
@@ -83,7 +86,7 @@ func (e *Engine) readTally(ctx context.Context, ns, name string) (*target.Tally,
 // targetNames are the targets that a namespace has used or that its policy
 // names.
 func (e *Engine) targetNames(ctx context.Context, ns string, p *policy.Policy) ([]string, error) {
-	names := p.TargetNames()
+	names := append(p.TargetNames(), e.tallies.names(ns)...)
 	for _, kind := range [...]statestore.Kind{statestore.KindTarget, statestore.KindTally} {
 		q := statestore.Query{Kind: kind, Namespace: ns, Limit: maxPage}
 		for len(names) < maxScan {

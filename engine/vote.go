@@ -75,6 +75,11 @@ func (r *report) castVote(t *txn, b *ballot, permit breaker.Ballot, op *operatio
 	}
 	window := view.Counts(cfg, c.Breaker.Generation, t.now)
 	addSample(&window, &sample)
+	if t.engine.tallies.shared(r.own.tallyKey, cfg, t.now) {
+		// Of the last moment only the own part is known, which may say otherwise
+		// than the whole.
+		window = view.Settled(cfg, c.Breaker.Generation, t.now, stripeBound)
+	}
 	vote := breaker.Vote{
 		Effect: v.Effect, Quality: v.QualityFailure, Auth: v.AuthFailure, Reporter: reporter, Window: window,
 		ClientError: clientError(v.Rule), Alone: view.Alone(reporter, t.now),

@@ -4,7 +4,8 @@ package engine
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,13 +111,37 @@ func TestPolicyIsLoadedAhead(t *testing.T) {
 	})
 }
 
+// TestNewChainIsKnownEverywhere: once a policy is applied, no replica refuses
+// what it allows, though nobody has told it.
+func TestNewChainIsKnownEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engines, stores := replicas(t, 2, distant.Config{Lanes: 2, Latency: 2 * time.Millisecond})
+		stores[1].Mute()
+		text := "version: 1\ntargets: [{match: x, preset: llm}, {match: y, preset: llm}]\nchains: {c: {levels: [{target: x, kind: PRIMARY}, {target: y, kind: CROSS_PROVIDER}]}}\n"
+		if _, err := engines[0].ApplyPolicy(t.Context(), &ApplyPolicyRequest{Namespace: "n", Text: []byte(text)}); err != nil {
+			t.Fatal(err)
+		}
+		req := ask("a")
+		req.Target, req.Chain = "", "c"
+		if a, err := engines[1].Acquire(t.Context(), req); err != nil || a.Grant == nil {
+			t.Errorf("%+v, %v", a, err)
+		}
+		var invalid *InvalidError
+		req = ask("b")
+		req.Target, req.Chain = "", "d"
+		if _, err := engines[1].Acquire(t.Context(), req); !errors.As(err, &invalid) || invalid.Field != "chain" {
+			t.Errorf("a chain that nobody named: %v", err)
+		}
+	})
+}
+
 // TestCallsTellNothing: only what somebody may wait for is told, many changes
 // share a message, and no message is longer than a store takes.
 func TestCallsTellNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engines, stores := replicas(t, 2, distant.Config{Lanes: 2})
 		for i := range 100 {
-			a, err := engines[0].Acquire(t.Context(), ask(fmt.Sprint(i)))
+			a, err := engines[0].Acquire(t.Context(), ask(strconv.Itoa(i)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +156,7 @@ func TestCallsTellNothing(t *testing.T) {
 			t.Errorf("100 calls sent %d messages", n)
 		}
 		for i := range 1000 {
-			engines[0].teller.note(&Event{Kind: EventTransition, Namespace: strings.Repeat("n", 100) + fmt.Sprint(i)})
+			engines[0].teller.note(&Event{Kind: EventTransition, Namespace: strings.Repeat("n", 100) + strconv.Itoa(i)})
 		}
 		if m := engines[0].teller.message(); m != tellAll {
 			t.Errorf("a message of %d bytes for 1000 namespaces", len(m))

@@ -94,7 +94,8 @@ type Node struct {
 	cfg    Config
 	log    *slog.Logger
 	store  statestore.Store
-	where  string // the store, for people
+	watch  *watched // the store, as the engine has it
+	where  string   // the store, for people
 	engine *engine.Engine
 	policy *policyFile
 	server *server.Server
@@ -149,8 +150,10 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	var err error
+	var store statestore.Store
+	store, n.watch = watchStore(n.store, n.log)
 	n.engine, err = engine.New(ctx, engine.Config{
-		Store: n.store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, NoRecording: n.cfg.NoRecording,
+		Store: store, Logger: n.log, AllowDrills: n.cfg.AllowDrills, Observe: n.cfg.Observe, NoRecording: n.cfg.NoRecording,
 		OnEvent: n.event, Observer: n.metrics,
 	})
 	if err != nil {

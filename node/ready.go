@@ -28,10 +28,15 @@ func (n *Node) ready(ctx context.Context) []jsonport.Check {
 		const text = "the store does not answer; the server's log says why"
 		return []jsonport.Check{{Name: "store", Detail: text}, {Name: "policy", Detail: "it cannot be read from the store"}}
 	}
+	why := n.watch.trouble()
 	status := n.PolicyStatus()
 	checks := []jsonport.Check{
 		{Name: "store", OK: true},
 		{Name: "policy", OK: status.Behind == "", Detail: cmp.Or(status.Behind, fmt.Sprintf("epoch %d", view.Epoch))},
+	}
+	if why != "" {
+		// Were the replica taken out, no call could show that the trouble is over.
+		checks = append(checks, jsonport.Check{Name: "store_writes", Advisory: true, Detail: why})
 	}
 	if status.File != "" {
 		// A file with a fault must not take the replicas out: the policy before

@@ -35,7 +35,7 @@ var ErrNoSuchStore = errors.New("use sqlite, sqlite:PATH, postgres://USER@HOST/D
 // openStore opens the store that the configuration names, and says in words
 // which it is.
 func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error) {
-	kind, path, found := strings.Cut(cfg.Store, ":")
+	kind, path, _ := strings.Cut(cfg.Store, ":")
 	codec, err := statestore.NewCodec(storeKinds())
 	if err != nil {
 		return nil, "", err
@@ -43,7 +43,7 @@ func openStore(ctx context.Context, cfg Config) (statestore.Store, string, error
 	switch {
 	case cfg.Store == storeMemory:
 		return memory.New(memory.Config{}), storeMemory, nil
-	case found && (kind == storePostgres || kind == storePostgreSQL):
+	case isPostgres(cfg.Store):
 		return openPostgres(ctx, cfg, codec)
 	case kind == storeSQLite || cfg.Store == "":
 		return openSQLite(ctx, cfg, path, codec)
@@ -57,13 +57,18 @@ func openPostgres(ctx context.Context, cfg Config, codec *statestore.Codec) (sta
 	store, err := postgres.Open(ctx, postgres.Config{
 		DSN: cfg.Store, Schema: cfg.Schema, ListenDSN: cfg.ListenDSN, Codec: codec, Logger: cfg.Logger,
 	})
-	switch {
-	case errors.Is(err, postgres.ErrDSN):
-		return nil, "", fmt.Errorf("%w; %w", err, ErrNoSuchStore)
-	case err != nil:
-		return nil, "", fmt.Errorf("open the database: %w", err)
+	if err != nil {
+		return nil, "", fmt.Errorf("open the database: %w", usage(err))
 	}
 	return store, store.String(), nil
+}
+
+// usage says which stores there are, if err is about an address that is none.
+func usage(err error) error {
+	if errors.Is(err, postgres.ErrDSN) {
+		return fmt.Errorf("%w; %w", err, ErrNoSuchStore)
+	}
+	return err
 }
 
 func openSQLite(ctx context.Context, cfg Config, path string, codec *statestore.Codec) (statestore.Store, string, error) {
@@ -85,10 +90,14 @@ func databasePath(path, dataDir string) (string, error) {
 	if err != nil || path != "" {
 		return file, err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return "", fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
+	return file, makeDataDir(filepath.Dir(file))
+}
+
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory (choose another with --data-dir): %w", err)
 	}
-	return file, nil
+	return nil
 }
 
 // databaseFile is the file that path and dataDir name.

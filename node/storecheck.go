@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/statestore/postgres"
 	"github.com/resilienced/resilienced/statestore/sqlite"
 	"github.com/resilienced/resilienced/statestore/transfer"
 )
@@ -40,7 +41,17 @@ func CheckStore(ctx context.Context, cfg StoreConfig, tell func(transfer.Progres
 	if err != nil {
 		return nil, err
 	}
-	if r.Report, err = transfer.Check(ctx, v, v.codec, tell); err != nil {
+	o := transfer.CheckOptions{Codec: v.codec, Progress: tell}
+	if v.sessions != nil {
+		n, err := v.sessions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if o.Served = n > 0; o.Served {
+			r.Facts = append(r.Facts, Fact{"in use", fmt.Sprintf("by %d connections; each checksum is of its moment", n)})
+		}
+	}
+	if r.Report, err = transfer.Check(ctx, v.Source, o); err != nil {
 		return nil, err
 	}
 	for _, line := range lines {
@@ -62,8 +73,11 @@ type Migration struct {
 // makes the store if there is none. With dryRun it changes nothing.
 func MigrateStore(ctx context.Context, cfg StoreConfig, dryRun bool) (*Migration, error) {
 	m, err := schemaOf(ctx, cfg)
-	if err != nil || dryRun || m.From == m.To {
+	if err != nil || dryRun || m.From >= m.To {
 		return m, err
+	}
+	if isPostgres(cfg.Store) {
+		return m, postgres.Migrate(ctx, patient(cfg, nil))
 	}
 	store, _, err := openTarget(ctx, cfg, 0)
 	if err != nil {
@@ -76,8 +90,8 @@ func MigrateStore(ctx context.Context, cfg StoreConfig, dryRun bool) (*Migration
 func schemaOf(ctx context.Context, cfg StoreConfig) (*Migration, error) {
 	v, err := openView(ctx, cfg)
 	if errors.Is(err, fs.ErrNotExist) {
-		where, err := whereFile(cfg)
-		return &Migration{Where: where, To: sqlite.LatestSchema()}, err
+		path, err := cfg.file()
+		return &Migration{Where: storeSQLite + ":" + path, To: sqlite.LatestSchema()}, err
 	}
 	if err != nil {
 		return nil, err

@@ -19,17 +19,37 @@ type StoreCopy struct {
 	*transfer.Result
 }
 
+// ErrServed is returned where a service is connected to a store that is to be
+// copied.
+var ErrServed = errors.New("a service is connected to the source")
+
+// unused refuses a source that a service uses.
+func (v *storeView) unused(ctx context.Context, cfg StoreConfig) error {
+	if v.sessions == nil || cfg.AllowServed {
+		return nil
+	}
+	n, err := v.sessions(ctx)
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if n > 0 {
+		return fmt.Errorf("%w: %d connections are open on %s, and what it writes from now on would not be in the copy; "+
+			"stop every replica, or, if a pooler only keeps the connections, go on with --ignore-connections", ErrServed, n, v.where)
+	}
+	return nil
+}
+
 // ErrSameStore is returned where source and target are one store.
 var ErrSameStore = errors.New("source and target are the same store; give two")
 
 // sameFile reports whether the target is the file of the source.
 func sameFile(source string, target StoreConfig) bool {
-	where, err := whereFile(target)
-	if err != nil {
+	path, err := target.file()
+	if err != nil || path == "" {
 		return false
 	}
 	a, errA := os.Stat(strings.TrimPrefix(source, storeSQLite+":"))
-	b, errB := os.Stat(strings.TrimPrefix(where, storeSQLite+":"))
+	b, errB := os.Stat(path)
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
@@ -42,6 +62,9 @@ func CopyStore(ctx context.Context, from, to StoreConfig, tell func(transfer.Pro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
+	if err := v.unused(ctx, from); err != nil {
+		return nil, err
+	}
 	if sameFile(v.where, to) {
 		return nil, fmt.Errorf("%w: %s", ErrSameStore, v.where)
 	}
@@ -54,8 +77,11 @@ func CopyStore(ctx context.Context, from, to StoreConfig, tell func(transfer.Pro
 		return nil, fmt.Errorf("target: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if where == v.where {
+		return nil, fmt.Errorf("%w: %s", ErrSameStore, where)
+	}
 	c := &StoreCopy{From: v.where, To: where}
-	c.Result, err = transfer.Copy(ctx, v, store, transfer.Options{Codec: v.codec, From: v.where, ClockWait: clockWait, Progress: tell})
+	c.Result, err = transfer.Copy(ctx, v.Source, store, transfer.Options{Codec: v.codec, From: v.where, ClockWait: clockWait, Progress: tell})
 	return c, err
 }
 
@@ -75,11 +101,14 @@ func CompareStores(ctx context.Context, from, to StoreConfig, tell func(transfer
 		defer func() { err = errors.Join(err, w.close()) }()
 		err = w.current()
 	}
+	if err == nil && w.where == v.where {
+		err = ErrSameStore
+	}
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
 	c := &StoreCopy{From: v.where, To: w.where, Result: &transfer.Result{}}
-	c.Families, err = transfer.Verify(ctx, v, w, v.codec, tell)
+	c.Families, err = transfer.Verify(ctx, v.Source, w.Source, v.codec, tell)
 	return c, err
 }
 

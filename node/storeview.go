@@ -8,22 +8,30 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/resilienced/resilienced/engine"
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/statestore/postgres"
 	"github.com/resilienced/resilienced/statestore/sqlite"
 	"github.com/resilienced/resilienced/statestore/transfer"
 )
 
 // StoreConfig names a store, in the words of the configuration of a node.
 type StoreConfig struct {
-	// Store is "sqlite" or "sqlite:PATH"; empty: sqlite.
+	// Store is "sqlite", "sqlite:PATH" or the address of a PostgreSQL database,
+	// postgres://…; empty: sqlite.
 	Store string
-	// DataDir is the folder of the database; empty: the platform's.
+	// DataDir is the folder of the SQLite database; empty: the platform's.
 	DataDir string
+	// Schema is where a PostgreSQL database keeps the records; empty:
+	// resilienced.
+	Schema string
+	// AllowServed lets a copy begin although connections of a service are open.
+	AllowServed bool
 }
 
 // ErrMemoryStore is returned for a store that only its own process can reach.
@@ -45,12 +53,14 @@ type storeView struct {
 	facts          []Fact
 	// damage looks for what reading records does not show.
 	damage func(ctx context.Context) ([]string, error)
-	close  func() error
+	// sessions counts the connections of services; nil: there can be none.
+	sessions func(ctx context.Context) (int, error)
+	close    func() error
 }
 
 // current refuses to read a store of another schema.
 func (v *storeView) current() error {
-	if v.schema == v.latest {
+	if v.schema >= v.latest { // a newer one that this version can read
 		return nil
 	}
 	return fmt.Errorf("%s has schema %d and this version reads %d; bring it up with: resilienced store migrate", v.where, v.schema, v.latest)
@@ -63,22 +73,31 @@ func storeKinds() map[statestore.Kind]func() statestore.Record {
 	return kinds
 }
 
-// split returns the kind of store and what follows its colon.
-func (c StoreConfig) split() (kind, rest string, err error) {
-	kind, rest, _ = strings.Cut(c.Store, ":")
+// isPostgres reports whether a store is the address of a PostgreSQL database.
+func isPostgres(store string) bool {
+	kind, _, found := strings.Cut(store, ":")
+	return found && (kind == storePostgres || kind == storePostgreSQL)
+}
+
+// file returns the path of a store in a file, or "" for one in PostgreSQL.
+func (c StoreConfig) file() (string, error) {
+	kind, path, _ := strings.Cut(c.Store, ":")
 	switch {
+	case isPostgres(c.Store):
+		return "", nil
 	case c.Store == storeMemory:
-		return "", "", ErrMemoryStore
+		return "", ErrMemoryStore
 	case kind == storeSQLite || c.Store == "":
-		return storeSQLite, rest, nil
+		return databaseFile(path, c.DataDir)
 	default:
-		return "", "", fmt.Errorf("there is no store %q: %w", c.Store, ErrNoSuchStore)
+		// Behind the colon may be a password.
+		return "", fmt.Errorf("there is no store %q: %w", kind, ErrNoSuchStore)
 	}
 }
 
 // openView opens a store to be read.
 func openView(ctx context.Context, cfg StoreConfig) (*storeView, error) {
-	_, path, err := cfg.split()
+	path, err := cfg.file()
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +105,13 @@ func openView(ctx context.Context, cfg StoreConfig) (*storeView, error) {
 	if err != nil {
 		return nil, err
 	}
-	if path, err = databaseFile(path, cfg.DataDir); err != nil {
-		return nil, err
+	if path == "" {
+		return viewPostgres(ctx, cfg, codec)
 	}
+	return viewSQLite(ctx, path, codec)
+}
+
+func viewSQLite(ctx context.Context, path string, codec *statestore.Codec) (*storeView, error) {
 	view, err := sqlite.OpenView(ctx, sqlite.Config{Path: path, Codec: codec})
 	if errors.Is(err, statestore.ErrInUse) {
 		return nil, fmt.Errorf("%w; or look at a copy of it, which the running service does not mind: sqlite3 %s \"VACUUM INTO 'copy.db'\"", err, path)
@@ -104,6 +127,28 @@ func openView(ctx context.Context, cfg StoreConfig) (*storeView, error) {
 	return v, nil
 }
 
+func viewPostgres(ctx context.Context, cfg StoreConfig, codec *statestore.Codec) (*storeView, error) {
+	view, err := postgres.OpenView(ctx, patient(cfg, codec))
+	if err != nil {
+		return nil, usage(err)
+	}
+	st := view.Status()
+	return &storeView{
+		Source: view, where: view.String(), codec: codec, schema: st.Version, latest: st.Latest,
+		damage:   func(context.Context) ([]string, error) { return nil, nil }, // the server keeps checksums itself
+		sessions: view.Sessions, close: view.Close,
+	}, nil
+}
+
+// patient is the configuration of a PostgreSQL store for work that no caller
+// waits for: counting millions of rows takes longer than a decision may.
+func patient(cfg StoreConfig, codec *statestore.Codec) postgres.Config {
+	return postgres.Config{
+		DSN: cfg.Store, Schema: cfg.Schema, Codec: codec, Application: "resilienced store",
+		StatementTimeout: 5 * time.Minute, TripTimeout: 6 * time.Minute, UpdateTimeout: 10 * time.Minute, LockTimeout: 10 * time.Second,
+	}
+}
+
 // sizeOf says how large a file and its log are.
 func sizeOf(path string) []Fact {
 	var facts []Fact
@@ -115,21 +160,11 @@ func sizeOf(path string) []Fact {
 	return facts
 }
 
-// whereFile names the file of a store, for people.
-func whereFile(cfg StoreConfig) (string, error) {
-	_, path, err := cfg.split()
-	if err != nil {
-		return "", err
-	}
-	path, err = databaseFile(path, cfg.DataDir)
-	return storeSQLite + ":" + path, err
-}
-
 // openTarget opens a store to be written, and makes it if there is none. Its
 // time begins no earlier than notBefore, where the store's time is the
 // process's own.
 func openTarget(ctx context.Context, cfg StoreConfig, notBefore rules.Instant) (statestore.Store, string, error) {
-	_, path, err := cfg.split()
+	path, err := cfg.file()
 	if err != nil {
 		return nil, "", err
 	}
@@ -137,13 +172,22 @@ func openTarget(ctx context.Context, cfg StoreConfig, notBefore rules.Instant) (
 	if err != nil {
 		return nil, "", err
 	}
-	if path, err = databasePath(path, cfg.DataDir); err != nil {
-		return nil, "", err
+	if path == "" {
+		store, err := postgres.Open(ctx, patient(cfg, codec))
+		if err != nil {
+			return nil, "", usage(err)
+		}
+		return store, store.String(), nil
+	}
+	if _, given, _ := strings.Cut(cfg.Store, ":"); given == "" {
+		if err := makeDataDir(filepath.Dir(path)); err != nil {
+			return nil, "", err
+		}
 	}
 	// Reading the file through is the check's; a copy reads every record anyway.
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: path, Codec: codec, CheckBytes: -1, NotBefore: notBefore})
 	if err != nil {
-		return nil, "", fmt.Errorf("open the database: %w", err)
+		return nil, "", err
 	}
 	return store, storeSQLite + ":" + path, nil
 }

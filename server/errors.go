@@ -59,7 +59,7 @@ func answers() []answer {
 		{statestore.ErrUnknownOutcome, codes.Unavailable, pb.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "nobody knows whether the request was carried out; repeat it with the same request_id to learn that", "", 200 * time.Millisecond},
 		{errDraining, codes.Unavailable, pb.ErrorReason_ERROR_REASON_SHUTTING_DOWN, "this server is shutting down; ask again, on a new connection", "", 500 * time.Millisecond},
 		{statestore.ErrFull, codes.Unavailable, pb.ErrorReason_ERROR_REASON_STORE_FULL, "the server's disk is full; nothing was changed: free room there, reads still work", "", 5 * time.Second},
-		{statestore.ErrReadOnly, codes.Unavailable, pb.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, "the server's database cannot be written; nothing was changed: make the file and its folder writable for the server", "", 5 * time.Second},
+		{statestore.ErrReadOnly, codes.Unavailable, pb.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, "the server's database cannot be written; nothing was changed: make the file and its folder writable for the server, or connect it to the primary", "", 5 * time.Second},
 		{statestore.ErrInUse, codes.Unavailable, pb.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, "another process has the server's database open; nothing was changed: stop one of the two", "", 5 * time.Second},
 		{statestore.ErrNotADatabase, codes.DataLoss, pb.ErrorReason_ERROR_REASON_STORE_DAMAGED, damaged, "", 0},
 		{statestore.ErrNewerSchema, codes.DataLoss, pb.ErrorReason_ERROR_REASON_STORE_DAMAGED, damaged, "", 0},

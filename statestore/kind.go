@@ -21,6 +21,7 @@ func kindNames() map[Kind]string {
 		KindRun:         "run",
 		KindTarget:      "target",
 		KindTally:       "tally",
+		KindStripe:      "stripe",
 		KindOperation:   "operation",
 		KindTask:        "task",
 		KindRepeat:      "repeat",

@@ -23,7 +23,8 @@ const (
 	KindTransfer   Kind = 3  // transfer.Mark: the store is an unfinished copy
 	KindRun        Kind = 10 // budget.Run
 	KindTarget     Kind = 20 // target.Control
-	KindTally      Kind = 21 // target.Tally, one stripe a replica
+	KindTally      Kind = 21 // target.Tally, of a drill or of the only replica
+	KindStripe     Kind = 22 // engine.Stripe: one replica's part of a tally
 	KindOperation  Kind = 30 // operation.Operation, or its tombstone
 	KindTask       Kind = 40 // retry.Task: the retry budget of a task
 	KindRepeat     Kind = 41 // admit.Repeat: identical failures of a run

@@ -13,6 +13,7 @@ import (
 	"github.com/resilienced/resilienced/cmd/resilienced/client"
 	"github.com/resilienced/resilienced/cmd/resilienced/encode"
 	"github.com/resilienced/resilienced/cmd/resilienced/terminal"
+	"github.com/resilienced/resilienced/node"
 )
 
 // verdict is how bad a finding is.
@@ -35,20 +36,29 @@ type finding struct {
 
 func newDoctor() *cobra.Command {
 	httpAddr := ""
+	var store node.StoreConfig
 	cmd := talks(&cobra.Command{
 		Use:   "doctor",
 		Short: "Look at a running service, and say what is wrong and what cures it",
 		Long: `Look at a running service: whether it answers, whether it is ready, whether it
 is the same version, its clock, its policy and prices, what is enforced, which
-breakers are open and which runs are exhausted. Each check says ok, warn or fail,
-and what to do. Ends with 1 if one fails.`,
+breakers are open and which runs are exhausted. With --store also at the store, over
+a connection of its own and without changing it: rights, schema, latency, clock,
+connections, durability. Each check says ok, warn or fail, and what to do. Ends with
+1 if one fails.`,
 		Example: `  resilienced doctor
+  resilienced doctor --store postgres://agents@db.internal/agents
   resilienced doctor --addr agents.internal:7070 --http-addr agents.internal:7071
   resilienced doctor -o json | jq -r '.findings[] | select(.verdict != "ok") | .cure'`,
 		Args: cobra.NoArgs,
 	}, answers(), func(ctx context.Context, s *session, _ []string) error {
 		d := &doctor{session: s, http: httpAddr}
 		d.all(ctx)
+		if store.Store != "" {
+			if err := d.store(ctx, store); err != nil {
+				return storeError(err)
+			}
+		}
 		if err := d.tell(); err != nil {
 			return err
 		}
@@ -60,6 +70,12 @@ and what to do. Ends with 1 if one fails.`,
 		return nil
 	})
 	httpFlag(cmd, &httpAddr)
+	cmd.Flags().StringVar(&store.Store, "store", "", "also look at this `STORE`: sqlite, sqlite:PATH or postgres://…")
+	cmd.Flags().StringVar(&store.DataDir, "data-dir", "", "`FOLDER` of the database that plain sqlite means")
+	cmd.Flags().StringVar(&store.Schema, "schema", "", "`SCHEMA` of the tables in PostgreSQL (default resilienced)")
+	for _, name := range []string{"store", "data-dir", "schema"} {
+		_ = cmd.Flags().SetAnnotation(name, annotationEnv, []string{storeEnv(name)}) // the flag is there
+	}
 	return cmd
 }
 

@@ -80,6 +80,15 @@ func (d *doctor) pages(ctx context.Context) {
 	d.version(ctx)
 }
 
+// store looks at the store itself, as a server would use it.
+func (d *doctor) store(ctx context.Context, cfg node.StoreConfig) error {
+	found, err := node.InspectStore(ctx, cfg)
+	for _, f := range found {
+		d.found(f.Check, verdict(f.Verdict), f.Cure, "%s", f.Found)
+	}
+	return err
+}
+
 func or(text, otherwise string) string {
 	if text == "" {
 		return otherwise

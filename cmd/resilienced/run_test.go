@@ -174,7 +174,7 @@ func TestServeThatCannotStart(t *testing.T) {
 		{"trace endpoint without a scheme", []string{"--store", "memory", "--otlp-endpoint", "collector:4317"}, exitUsage, "http://127.0.0.1:4317"},
 		{"clear text for all on the second port", []string{"--store", "memory", "--listen", "127.0.0.1:0", "--http-listen", "0.0.0.0:0"}, exitUsage, "--insecure-listen-any"},
 		{"taken second port", []string{"--store", "memory", "--listen", "127.0.0.1:0", "--http-listen", taken.Addr().String()}, exitUnavailable, "--http-listen"},
-		{"no such store", []string{"--store", "redis"}, exitUsage, "sqlite, sqlite:PATH or memory"},
+		{"no such store", []string{"--store", "redis"}, exitUsage, "sqlite, sqlite:PATH, postgres://"},
 		{"taken port", []string{"--store", "memory", "--listen", taken.Addr().String()}, exitUnavailable, "--listen"},
 		{"garbage for a policy", []string{"--store", "memory", "--policy", file("p.yaml", "version: 1\nx: 1\n")}, exitConfig, "p.yaml:2"},
 		{"no policy", []string{"--store", "memory", "--policy", filepath.Join(dir, "none")}, exitUnavailable, "none"},

@@ -21,11 +21,12 @@ func newStore() *cobra.Command {
 		Use:   "store",
 		Short: "Look into a store, bring it up to date, copy it to another",
 		Long: `Work on what the service keeps its records in, without a server. STORE is what
-serve's --store takes: sqlite, which is the file in the data directory, or
-sqlite:PATH.`,
+serve's --store takes: sqlite, which is the file in the data directory, sqlite:PATH,
+or the address of a PostgreSQL database, postgres://USER@HOST/DATABASE. A password
+is better given by PGPASSWORD or a password file than on the command line.`,
 		Example: `  resilienced store check
   resilienced store migrate --dry-run
-  resilienced store copy sqlite:old.db sqlite:new.db`,
+  resilienced store copy sqlite postgres://agents@db.internal/agents`,
 	}, newStoreCheck(), newStoreMigrate(), newStoreCopy())
 }
 
@@ -48,6 +49,8 @@ func (f *storeFlags) bind(cmd *cobra.Command, store bool) {
 		names = append(names, "store")
 	}
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "`FOLDER` of the database that plain sqlite means")
+	flags.StringVar(&f.cfg.Schema, "schema", "", "`SCHEMA` of the tables in PostgreSQL (default resilienced)")
+	names = append(names, "schema")
 	for _, name := range names {
 		_ = flags.SetAnnotation(name, annotationEnv, []string{storeEnv(name)}) // the flag is there
 	}
@@ -74,6 +77,7 @@ func storeError(err error) error {
 	}
 	for _, refused := range []error{
 		transfer.ErrUnfinished, transfer.ErrNotEmpty, transfer.ErrOtherSource, transfer.ErrDiffers, transfer.ErrClockBehind, transfer.ErrUnknownKind,
+		node.ErrServed,
 	} {
 		if errors.Is(err, refused) {
 			return fail(exitFailed, err)
@@ -83,7 +87,7 @@ func storeError(err error) error {
 	case errors.Is(err, node.ErrNoSuchStore), errors.Is(err, node.ErrMemoryStore), errors.Is(err, node.ErrSameStore):
 		return fail(exitUsage, err)
 	case errors.Is(err, context.Canceled):
-		return fail(exitTemporary, errors.New("interrupted; the same command goes on where it stopped"))
+		return fail(exitTemporary, errors.New("interrupted; run the same command again, a copy goes on where it stopped"))
 	default:
 		return fail(exitUnavailable, err)
 	}

@@ -47,10 +47,12 @@ schema it has, its time, how many records of each kind each namespace has with a
 checksum over them, and each record that cannot be read. The namespace "" is the
 server's own. Two stores with the same checksums say the same.
 
-A SQLite file must not be in use: stop the service, or check a copy of the file.
+A SQLite file must not be in use: stop the service, or check a copy of the file. In
+PostgreSQL the records may change meanwhile, and then each checksum is of its moment.
 Ends with 1 if something is wrong, with 69 if the store cannot be opened.`,
 		Example: `  resilienced store check
   resilienced store check sqlite:/var/lib/resilienced/resilienced.db
+  resilienced store check 'postgres://agents@db.internal/agents?sslmode=verify-full'
   resilienced store check sqlite:backup.db -o json | jq -r '.families[] | [.kind, .records] | @tsv'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,7 +84,7 @@ func checkedStoreOf(r *node.StoreReport) *checkedStore {
 	for _, family := range r.Families {
 		c.Families = append(c.Families, familyRow{family.Namespace, family.Kind.String(), family.Records, family.Sum})
 	}
-	if r.Schema != r.Latest {
+	if r.Schema < r.Latest {
 		c.Problems = append(c.Problems, fmt.Sprintf("it has schema %d and this version reads %d; bring it up with: resilienced store migrate", r.Schema, r.Latest))
 	}
 	if r.Mark != nil {

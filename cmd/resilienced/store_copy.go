@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -43,7 +44,7 @@ type digestText struct {
 
 func newStoreCopy() *cobra.Command {
 	f := &storeFlags{}
-	verifyOnly := false
+	verifyOnly, toSchema := false, ""
 	cmd := &cobra.Command{
 		Use:   "copy FROM TO",
 		Short: "Copy every record of a store to another, and prove that both say the same",
@@ -51,7 +52,7 @@ func newStoreCopy() *cobra.Command {
 kind and namespace at the end. Runs, permits, money, policy and the key of permit ids
 move along, so agents go on with the permits they have.
 
-Stop the service first: neither store may be in use. TO must be empty. An interrupted
+Stop every replica first: neither store may be in use. TO must be empty. An interrupted
 copy goes on with the same command, at any point; until it is verified no server
 opens TO. The store's time does not go back: the copy waits for up to 10 s until the
 clock of TO has passed the latest time of FROM. Leases run on while nothing serves.
@@ -59,6 +60,8 @@ clock of TO has passed the latest time of FROM. Leases run on while nothing serv
 Ends with 1 if TO is refused or the two differ, with 69 if one cannot be opened, and
 with 75 if it was interrupted.`,
 		Example: `  resilienced store copy sqlite sqlite:/mnt/new/resilienced.db
+  resilienced store copy sqlite postgres://agents@db.internal/agents
+  resilienced store copy postgres://agents@db.internal/agents sqlite:/mnt/back.db
   resilienced store copy sqlite:old.db sqlite:new.db --verify-only`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,7 +71,9 @@ with 75 if it was interrupted.`,
 				work = node.CompareStores
 			}
 			t := s.ticker()
-			c, err := work(cmd.Context(), f.at(args[0]), f.at(args[1]), t.tell)
+			from, to := f.at(args[0]), f.at(args[1])
+			to.Schema = cmp.Or(toSchema, to.Schema)
+			c, err := work(cmd.Context(), from, to, t.tell)
 			t.end()
 			if err != nil && !errors.Is(err, transfer.ErrDiffers) {
 				return storeError(err)
@@ -77,6 +82,8 @@ with 75 if it was interrupted.`,
 		},
 	}
 	f.bind(cmd, false)
+	cmd.Flags().StringVar(&toSchema, "to-schema", "", "`SCHEMA` of TO, if it is another than that of FROM")
+	cmd.Flags().BoolVar(&f.cfg.AllowServed, "ignore-connections", false, "begin although connections of a service are open on FROM")
 	cmd.Flags().BoolVar(&verifyOnly, "verify-only", false, "only compare the two, and change nothing")
 	return cmd
 }

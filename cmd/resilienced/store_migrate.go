@@ -21,6 +21,7 @@ store if there is none. serve does the same at its start; this is for whoever wa
 it done apart, say by a user with more rights. Records stay as they are. There is no
 way back but a backup: an older version refuses a newer schema.`,
 		Example: `  resilienced store migrate --dry-run
+  resilienced store migrate postgres://owner@db.internal/agents --schema resilienced
   resilienced store migrate sqlite:/var/lib/resilienced/resilienced.db`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

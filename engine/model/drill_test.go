@@ -76,7 +76,7 @@ func playAll(t *testing.T, e *engine.Engine, d *drillFile) bool {
 	if len(d.Targets) == 0 {
 		t.Skip("no targets")
 	}
-	p, err := newPair(e, d.scenario())
+	p, err := newPair([]*engine.Engine{e}, d.scenario())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (w *world) release(number int) bool {
 func (p *pair) heartbeat(number int) error {
 	p.trace = append(p.trace, fmt.Sprintf("%v heartbeat %d", p.model.now, number))
 	g, l := p.live.grants[number-1], heartbeatAnswer{}
-	r, err := p.live.engine.Heartbeat(context.Background(), p.live.ns, g.PermitID, g.Fence)
+	r, err := p.live.engine().Heartbeat(context.Background(), p.live.ns, g.PermitID, g.Fence)
 	if errors.Is(err, engine.ErrLeaseLost) {
 		err = nil
 	} else if err == nil {
@@ -75,7 +75,7 @@ func (p *pair) heartbeat(number int) error {
 func (p *pair) release(number int) error {
 	p.trace = append(p.trace, fmt.Sprintf("%v release %d", p.model.now, number))
 	g, l := p.live.grants[number-1], false
-	r, err := p.live.engine.Release(context.Background(), &engine.ReleaseRequest{Namespace: p.live.ns, PermitID: g.PermitID, Fence: g.Fence})
+	r, err := p.live.engine().Release(context.Background(), &engine.ReleaseRequest{Namespace: p.live.ns, PermitID: g.PermitID, Fence: g.Fence})
 	if err == nil {
 		l = r.Released
 	}

@@ -20,15 +20,44 @@ import (
 	"github.com/resilienced/resilienced/rules/deadletter"
 	"github.com/resilienced/resilienced/rules/operation"
 	"github.com/resilienced/resilienced/statestore/memory"
+	"github.com/resilienced/resilienced/test/distant"
 )
 
-// live is a drill namespace of the real engine.
+// live is a drill namespace of the real engine, or of several over one store:
+// then each step goes to another one, in an order of no pattern.
 type live struct {
-	engine  *engine.Engine
+	engines []*engine.Engine
+	steps   uint32
 	ns      string
 	grants  []*engine.Grant // by number - 1
 	numbers map[string]int  // of permit ids
 	request int
+}
+
+func (l *live) engine() *engine.Engine {
+	l.steps++
+	return l.engines[int(l.steps*2654435761>>16)%len(l.engines)]
+}
+
+// newReplicas opens engines over one distant store.
+func newReplicas(tb testing.TB, n int) []*engine.Engine {
+	tb.Helper()
+	net := distant.New(distant.Config{Lanes: 2})
+	var all []*engine.Engine
+	for range n {
+		store := net.Connect()
+		e, err := engine.New(context.Background(), engine.Config{Store: store, AllowDrills: true, NoSweeper: true})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() {
+			if err := errors.Join(e.Close(context.Background()), store.Close()); err != nil {
+				tb.Error(err)
+			}
+		})
+		all = append(all, e)
+	}
+	return all
 }
 
 // newEngine opens an engine over a store in memory.
@@ -47,13 +76,13 @@ func newEngine(tb testing.TB) *engine.Engine {
 	return e
 }
 
-func newLive(e *engine.Engine, s *scenario) (*live, error) {
-	ctx := context.Background()
+func newLive(engines []*engine.Engine, s *scenario) (*live, error) {
+	ctx, e := context.Background(), engines[0]
 	d, err := e.StartDrill(ctx, "", 0)
 	if err != nil {
 		return nil, err
 	}
-	l := &live{engine: e, ns: d.Namespace, numbers: map[string]int{}}
+	l := &live{engines: engines, ns: d.Namespace, numbers: map[string]int{}}
 	if _, err := e.ApplyPolicy(ctx, &engine.ApplyPolicyRequest{Namespace: l.ns, Text: []byte(s.yaml())}); err != nil {
 		return nil, err
 	}
@@ -147,7 +176,7 @@ func (l *live) acquire(s *acquireStep) (acquireAnswer, error) {
 	}
 	wait := s.MaxWait
 	mode := map[string]operation.Idempotency{"": operation.Unspecified, "I": operation.Idempotent, "N": operation.NonIdempotent}[s.Idem]
-	r, err := l.engine.Acquire(context.Background(), &engine.AcquireRequest{
+	r, err := l.engine().Acquire(context.Background(), &engine.AcquireRequest{
 		Namespace: l.ns, RequestID: id, RunID: s.Run, TaskID: s.Task, OperationID: s.Op, Target: s.Target, Chain: s.Chain,
 		Idempotency: mode, Estimate: budget.Estimate{Cost: s.Est}, MaxWait: &wait, Deadline: s.Deadline, PinLevel: s.Pin,
 		MaxAttempts: s.MaxAttempts, Hash: hash(s.Op),
@@ -199,7 +228,7 @@ func (s signal) wire() classify.Signal {
 func (l *live) report(s *reportStep) (reportAnswer, error) {
 	sig := s.Sig.wire()
 	sig.Duration = s.Dur
-	r, err := l.engine.Report(context.Background(), &engine.ReportRequest{
+	r, err := l.engine().Report(context.Background(), &engine.ReportRequest{
 		Namespace: l.ns, PermitID: l.grants[s.Permit-1].PermitID, Signal: sig, Usage: budget.Usage{Cost: s.Cost},
 		Envelope: &deadletter.Envelope{Context: []byte("{}")}, Hash: 1,
 	})
@@ -225,7 +254,7 @@ func (l *live) report(s *reportStep) (reportAnswer, error) {
 func (l *live) advance(d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err := l.engine.AdvanceClock(ctx, l.ns, "", d)
+	_, err := l.engine().AdvanceClock(ctx, l.ns, "", d)
 	return err
 }
 
@@ -233,7 +262,7 @@ func (l *live) setBreaker(name, mode string) (string, error) {
 	phase := map[string]breaker.Phase{
 		"AUTO": breaker.Closed, "FORCED_OPEN": breaker.ForcedOpen, "FORCED_CLOSED": breaker.ForcedClosed, "DISABLED": breaker.Disabled,
 	}[mode]
-	v, err := l.engine.SetBreaker(context.Background(), &engine.SetBreakerRequest{Namespace: l.ns, Target: name, Mode: phase, Actor: "a", Reason: "r"})
+	v, err := l.engine().SetBreaker(context.Background(), &engine.SetBreakerRequest{Namespace: l.ns, Target: name, Mode: phase, Actor: "a", Reason: "r"})
 	if err != nil {
 		return "", err
 	}
@@ -241,7 +270,7 @@ func (l *live) setBreaker(name, mode string) (string, error) {
 }
 
 func (l *live) breaker(name string) (breakerAnswer, error) {
-	v, err := l.engine.GetTarget(context.Background(), l.ns, name, "")
+	v, err := l.engine().GetTarget(context.Background(), l.ns, name, "")
 	if err != nil {
 		return breakerAnswer{}, err
 	}

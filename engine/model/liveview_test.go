@@ -16,7 +16,7 @@ var states = map[budget.State]string{
 
 // fleet is what a target's retry budget holds.
 func (l *live) fleet(name string) (int64, error) {
-	v, err := l.engine.GetTarget(context.Background(), l.ns, name, "")
+	v, err := l.engine().GetTarget(context.Background(), l.ns, name, "")
 	if err != nil {
 		return 0, err
 	}
@@ -24,7 +24,7 @@ func (l *live) fleet(name string) (int64, error) {
 }
 
 func (l *live) run(id string) (runAnswer, error) {
-	v, err := l.engine.GetRun(context.Background(), l.ns, id)
+	v, err := l.engine().GetRun(context.Background(), l.ns, id)
 	if err != nil {
 		return runAnswer{}, err
 	}
@@ -47,21 +47,21 @@ func refusal(err error) (string, error) {
 }
 
 func (l *live) adjust(id string, delta int64) (string, error) {
-	_, err := l.engine.AdjustRun(context.Background(), &engine.AdjustRunRequest{Namespace: l.ns, RunID: id, Delta: budget.Amounts{Cost: delta}})
+	_, err := l.engine().AdjustRun(context.Background(), &engine.AdjustRunRequest{Namespace: l.ns, RunID: id, Delta: budget.Amounts{Cost: delta}})
 	return refusal(err)
 }
 
 func (l *live) stop(id, final string) (string, error) {
-	end := l.engine.StopRun
+	end := l.engine().StopRun
 	if final == "COMPLETED" {
-		end = l.engine.FinishRun
+		end = l.engine().FinishRun
 	}
 	_, err := end(context.Background(), &engine.EndRunRequest{Namespace: l.ns, RunID: id})
 	return refusal(err)
 }
 
 func (l *live) letter(op string) (letterAnswer, error) {
-	v, err := l.engine.GetLetterOf(context.Background(), l.ns, op)
+	v, err := l.engine().GetLetterOf(context.Background(), l.ns, op)
 	if errors.Is(err, engine.ErrNotFound) {
 		return letterAnswer{State: "ABSENT"}, nil
 	}
@@ -74,7 +74,7 @@ func (l *live) letter(op string) (letterAnswer, error) {
 }
 
 func (l *live) escalation(key string) (escalationAnswer, error) {
-	v, err := l.engine.GetEscalation(context.Background(), l.ns, key)
+	v, err := l.engine().GetEscalation(context.Background(), l.ns, key)
 	if errors.Is(err, engine.ErrNotFound) {
 		return escalationAnswer{State: "ABSENT"}, nil
 	}

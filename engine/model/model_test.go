@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/resilienced/resilienced/engine"
 )
 
 // TestMain makes the sequences longer and more than rapid would by itself,
@@ -399,8 +401,13 @@ func (c *script) changeRun(t *rapid.T) {
 }
 
 // TestEngineFollowsTheModel drives random sequences through both.
-func TestEngineFollowsTheModel(t *testing.T) {
-	e := newEngine(t)
+func TestEngineFollowsTheModel(t *testing.T) { follow(t, []*engine.Engine{newEngine(t)}) }
+
+// TestReplicasFollowTheModel sends each step to another of three replicas.
+func TestReplicasFollowTheModel(t *testing.T) { follow(t, newReplicas(t, 3)) }
+
+func follow(t *testing.T, e []*engine.Engine) {
+	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
 		theme := below(t, themes, "theme")
 		s := drawScenario(t, theme)

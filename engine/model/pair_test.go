@@ -20,7 +20,7 @@ type pair struct {
 	ops   map[string]bool
 }
 
-func newPair(e *engine.Engine, s *scenario) (*pair, error) {
+func newPair(e []*engine.Engine, s *scenario) (*pair, error) {
 	l, err := newLive(e, s)
 	if err != nil {
 		return nil, err

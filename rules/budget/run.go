@@ -67,6 +67,9 @@ func (r *Run) Derive(now rules.Instant) *Run {
 	return &next
 }
 
+// TouchedAt is when the run was changed last.
+func (r *Run) TouchedAt() rules.Instant { return r.UpdatedAt }
+
 // assume is what is booked for permits that were lost: the call may have been
 // made, so it counts as one whatever is charged.
 func (r *Run) assume(a Amounts) Amounts {

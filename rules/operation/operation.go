@@ -68,6 +68,14 @@ func (o *Operation) Renew(p *Permit) *Operation {
 	return &next
 }
 
+// TouchedAt is an instant that the operation has seen: that of its newest grant.
+func (o *Operation) TouchedAt() rules.Instant {
+	if o.Permit == nil {
+		return 0
+	}
+	return o.Permit.GrantedAt
+}
+
 // DueAt is when a permit's lease ends, or when the record may go.
 func (o *Operation) DueAt() rules.Instant {
 	if o.Permit != nil && o.Permit.State == PermitActive {

@@ -83,6 +83,9 @@ func (c *Control) Pending(now rules.Instant) bool {
 	return c.NextDue <= now || slices.ContainsFunc(c.Held, func(h HeldReporter) bool { return h.Until <= now })
 }
 
+// TouchedAt is when the record was changed last.
+func (c *Control) TouchedAt() rules.Instant { return c.UpdatedAt }
+
 // DueAt is when the sweeper is to look at the record.
 func (c *Control) DueAt() rules.Instant { return c.NextDue }
 

@@ -25,6 +25,9 @@ type Config struct {
 	Schema string
 	// Codec knows every kind of record that is put.
 	Codec *statestore.Codec
+	// Application is how the connections show in pg_stat_activity, if the DSN
+	// does not say. Empty: as those of a service on this schema.
+	Application string
 	// Logger may be nil: nothing is logged.
 	Logger *slog.Logger
 

@@ -158,7 +158,7 @@ func (s *Store) knock(ctx context.Context) error {
 	}
 	defer s.hangUp(ctx, conn)
 	var stuck bool
-	if err := conn.QueryRow(ctx, s.sql.stuck, applicationName).Scan(&stuck); err != nil {
+	if err := conn.QueryRow(ctx, s.sql.stuck, s.conns.RuntimeParams["application_name"]).Scan(&stuck); err != nil {
 		return err
 	}
 	if stuck {

@@ -20,6 +20,7 @@ type statements struct {
 	finish, finishAs          string
 	commit, rollback          string
 	get, count, namespaces    string
+	families                  string
 	due, dueExcept, dueWithin string
 	rows                      string
 	raiseFloor, stuck, notify string
@@ -108,8 +109,9 @@ func newStatements(schema string) statements {
 		commit:   "COMMIT",
 		rollback: "ROLLBACK",
 
-		get:   fill("SELECT ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2 AND name = $3"),
-		count: fill("SELECT count(*) FROM {records} WHERE kind = $1 AND namespace = $2"),
+		get:      fill("SELECT ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2 AND name = $3"),
+		count:    fill("SELECT count(*) FROM {records} WHERE kind = $1 AND namespace = $2"),
+		families: fill("SELECT kind, namespace, count(*) FROM {records} GROUP BY kind, namespace ORDER BY namespace, kind"),
 		// Each name is found from the one before it.
 		namespaces: fill("SELECT DISTINCT f.namespace FROM unnest($1::smallint[]) AS k(kind) CROSS JOIN LATERAL (" +
 			"WITH RECURSIVE w AS ((SELECT r.namespace FROM {records} r WHERE r.kind = k.kind ORDER BY r.namespace LIMIT 1) " +

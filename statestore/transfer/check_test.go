@@ -49,7 +49,7 @@ func TestCheckNamesEachDamagedRecord(t *testing.T) {
 	broken := []statestore.Key{
 		key(named, "", "n00000"), key(named, "", "n00001"), key(named, "acme", "n00599"), key(ordered, "acme", "n00300"),
 	}
-	r, err := Check(t.Context(), &damaged{Store: s, broken: broken}, codec(t), nil)
+	r, err := Check(t.Context(), &damaged{Store: s, broken: broken}, CheckOptions{Codec: codec(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestCheckIsBounded(t *testing.T) {
 	for _, row := range must(s.List(t.Context(), statestore.Query{Kind: named, Limit: 1000})).Rows {
 		broken = append(broken, key(named, "", row.Name))
 	}
-	r, err := Check(t.Context(), &damaged{Store: s, broken: broken}, codec(t), nil)
+	r, err := Check(t.Context(), &damaged{Store: s, broken: broken}, CheckOptions{Codec: codec(t)})
 	if err != nil || len(r.Problems) != mostProblems || r.More != 100 {
 		t.Errorf("%d problems and %d more, %v", len(r.Problems), r.More, err)
 	}
@@ -80,7 +80,7 @@ func TestCheckIsBounded(t *testing.T) {
 func TestCheckEndsWhereThereIsNoWayPast(t *testing.T) {
 	s := inMemory(t)
 	fill(t, s, 20)
-	_, err := Check(t.Context(), &damaged{Store: s, broken: []statestore.Key{key(ordered, "acme", "n00003")}, stuck: true}, codec(t), nil)
+	_, err := Check(t.Context(), &damaged{Store: s, broken: []statestore.Key{key(ordered, "acme", "n00003")}, stuck: true}, CheckOptions{Codec: codec(t)})
 	if !errors.Is(err, statestore.ErrNotADatabase) {
 		t.Errorf("%v", err)
 	}
@@ -89,9 +89,13 @@ func TestCheckEndsWhereThereIsNoWayPast(t *testing.T) {
 func TestCheckFindsWhatIsNotListed(t *testing.T) {
 	s := inMemory(t)
 	put(t, s, key(named, "acme", "n"), &note{})
-	r, err := Check(t.Context(), &damaged{Store: s, hidden: 2}, codec(t), nil)
+	r, err := Check(t.Context(), &damaged{Store: s, hidden: 2}, CheckOptions{Codec: codec(t)})
 	if err != nil || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Error(), "1 records of kind meta are listed where 3 are counted") {
 		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = Check(t.Context(), &damaged{Store: s, hidden: 2}, CheckOptions{Codec: codec(t), Served: true})
+	if err != nil || len(r.Problems) != 0 {
+		t.Errorf("of a store that is served: %+v, %v", r, err)
 	}
 }
 
@@ -100,7 +104,7 @@ func TestCheckOfWhatIsWell(t *testing.T) {
 	fill(t, s, 5)
 	put(t, s, key(strange, "acme", "s"), &note{})
 	put(t, s, markKey(), &Mark{From: "x"})
-	r, err := Check(t.Context(), s, codec(t), nil)
+	r, err := Check(t.Context(), s, CheckOptions{Codec: codec(t)})
 	if err != nil || r.Records != 30 || len(r.Families) != 6 || r.Mark == nil || r.Now == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -149,7 +149,7 @@ func TestCopyRefuses(t *testing.T) {
 			from, to, o := inSQLite(t), inSQLite(t), options(t)
 			fill(t, from, 10)
 			c.make(t, from, to, &o)
-			before, err := Check(t.Context(), to, o.Codec, nil)
+			before, err := Check(t.Context(), to, CheckOptions{Codec: o.Codec})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestCopyRefuses(t *testing.T) {
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want %q with %q", err, c.want, c.says)
 			}
-			after, err := Check(t.Context(), to, o.Codec, nil)
+			after, err := Check(t.Context(), to, CheckOptions{Codec: o.Codec})
 			if err != nil || !reflect.DeepEqual(before.Families, after.Families) || !reflect.DeepEqual(before.Mark, after.Mark) {
 				t.Errorf("the target was changed: %+v, %+v, %v", before, after, err)
 			}

@@ -34,8 +34,8 @@ type side struct {
 }
 
 func (s side) err(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || s.name == "" {
+		return err
 	}
 	return fmt.Errorf("%s: %w", s.name, err)
 }
@@ -85,38 +85,54 @@ type Digest struct {
 // pageSize is how many records are read at once.
 const pageSize = 256
 
+// census is implemented by a source that counts all its records at once, also
+// those of kinds that its codec does not know.
+type census interface {
+	Families(ctx context.Context, yield func(kind statestore.Kind, namespace string, records int)) error
+}
+
 // families returns the families of a store that have records, by namespace and
 // kind, with how many; the mark of a copy is left out. A kind that the codec
 // lacks is ErrUnknownKind: its records could only be lost.
-func families(ctx context.Context, s Source, codec *statestore.Codec) ([]Family, map[Family]int, error) {
-	namespaces, err := s.Namespaces(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
+func families(ctx context.Context, s side, codec *statestore.Codec) ([]Family, map[Family]int, error) {
 	var all []Family
 	var unknown error
 	counts := make(map[Family]int)
-	for _, ns := range namespaces {
-		for kind := range statestore.Kind(math.MaxUint8) {
-			if kind == statestore.KindTransfer {
-				continue
-			}
-			n, err := s.Count(ctx, kind, ns)
-			if err != nil {
-				return nil, nil, err
-			}
-			if n == 0 {
-				continue
-			}
-			if !codec.Knows(kind) {
-				unknown = errors.Join(unknown, fmt.Errorf("%w: %s, %d of namespace %q; use the version that wrote it", ErrUnknownKind, kind, n, ns))
-				continue
-			}
-			f := Family{kind, ns}
+	err := s.each(ctx, func(kind statestore.Kind, ns string, n int) {
+		switch f := (Family{kind, ns}); {
+		case n == 0 || kind == statestore.KindTransfer:
+		case !codec.Knows(kind):
+			unknown = errors.Join(unknown, fmt.Errorf("%w: %s, %d of namespace %q; use the version that wrote it", ErrUnknownKind, kind, n, ns))
+		default:
 			all, counts[f] = append(all, f), n
 		}
+	})
+	if err != nil {
+		return nil, nil, s.err(err)
 	}
-	return all, counts, unknown
+	return sorted(all), counts, s.err(unknown)
+}
+
+// each gives yield the number of records of every kind, known or not, in every
+// namespace.
+func (s side) each(ctx context.Context, yield func(kind statestore.Kind, ns string, records int)) error {
+	if c, ok := s.Source.(census); ok {
+		return c.Families(ctx, yield)
+	}
+	namespaces, err := s.Source.Namespaces(ctx)
+	if err != nil {
+		return err
+	}
+	for _, ns := range namespaces {
+		for kind := range statestore.Kind(math.MaxUint8) {
+			n, err := s.Source.Count(ctx, kind, ns)
+			if err != nil {
+				return err
+			}
+			yield(kind, ns, n)
+		}
+	}
+	return nil
 }
 
 // total is the sum of the counts.

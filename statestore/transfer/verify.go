@@ -22,12 +22,12 @@ func (c Compared) Equal() bool { return c.Source == c.Target }
 // returns ErrDiffers, with what was read, if they differ. Two stores of which
 // one is served differ all the time.
 func Verify(ctx context.Context, from, to Source, codec *statestore.Codec, tell func(Progress)) ([]Compared, error) {
-	from, to = source(from), target(to)
-	ours, ourCounts, err := families(ctx, from, codec)
+	here, there := source(from), target(to)
+	ours, ourCounts, err := families(ctx, here, codec)
 	if err != nil {
 		return nil, err
 	}
-	theirs, theirCounts, err := families(ctx, to, codec)
+	theirs, theirCounts, err := families(ctx, there, codec)
 	if err != nil {
 		return nil, err
 	}
@@ -36,10 +36,10 @@ func Verify(ctx context.Context, from, to Source, codec *statestore.Codec, tell 
 	var differ error
 	for _, f := range sorted(ours, theirs) {
 		c := Compared{Family: f}
-		if c.Source, err = digest(ctx, from, f, codec, m); err != nil {
+		if c.Source, err = digest(ctx, here, f, codec, m); err != nil {
 			return nil, err
 		}
-		if c.Target, err = digest(ctx, to, f, codec, m); err != nil {
+		if c.Target, err = digest(ctx, there, f, codec, m); err != nil {
 			return nil, err
 		}
 		if !c.Equal() && differ == nil {

@@ -66,10 +66,12 @@ type Store struct {
 	late     chan struct{} // what was committed is answered after it
 	fail     error
 	mute     bool
+	shift    time.Duration
 	told     int
 	inFlight int
 	most     int
 	begun    int
+	reads    int
 }
 
 var (
@@ -108,6 +110,14 @@ func (s *Store) Fail(err error) {
 	s.fail = err
 }
 
+// Shift moves the clock that this process's transactions see, as after a
+// failover to a server whose clock is another.
+func (s *Store) Shift(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shift = by
+}
+
 // Mute loses all messages to this process.
 func (s *Store) Mute() {
 	s.mu.Lock()
@@ -120,6 +130,13 @@ func (s *Store) Told() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.told
+}
+
+// Reads are how often this process has asked for a list.
+func (s *Store) Reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 // Transactions are how many this process has begun, and how many of them ran
@@ -146,7 +163,11 @@ func (s *Store) Update(ctx context.Context, entries []*statestore.Entry, fn stat
 	if err := s.travel(ctx, s.net.cfg.Latency/2); err != nil {
 		return err
 	}
-	if err := s.Store.Update(ctx, entries, fn); err != nil {
+	s.mu.Lock()
+	shift := s.shift
+	s.mu.Unlock()
+	err := s.Store.Update(ctx, entries, func(now rules.Instant) (statestore.Durability, error) { return fn(now.Add(shift)) })
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -209,6 +230,9 @@ func (s *Store) Get(ctx context.Context, key statestore.Key) (statestore.Record,
 
 // List implements statestore.Store.
 func (s *Store) List(ctx context.Context, q statestore.Query) (statestore.Page, error) {
+	s.mu.Lock()
+	s.reads++
+	s.mu.Unlock()
 	if err := s.travel(ctx, s.net.cfg.Latency/2); err != nil {
 		return statestore.Page{}, err
 	}
@@ -264,6 +288,10 @@ func (s *Store) hear(message string) {
 	}
 	select {
 	case <-s.closed:
+		return
+	default:
+	}
+	select {
 	case s.messages <- message:
 	default:
 	}

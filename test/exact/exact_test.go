@@ -45,6 +45,8 @@ func TestExact(t *testing.T) {
 	t.Run("memory/engine", inBubble(trial{pace: leisurely(), seed: chance, calls: all}, inMemory))
 	t.Run("memory/engine/overruns", inBubble(trial{pace: leisurely(), seed: chance, calls: all, overruns: true}, inMemory))
 	t.Run("memory/engine/pressed", func(t *testing.T) { exactly(t, trial{pace: pressing(), seed: chance, calls: all}, inMemory(t)) })
+	t.Run("replicas/engine", inBubble(trial{pace: leisurely(), seed: chance, calls: few}, onReplicas))
+	t.Run("replicas/engine/overruns", inBubble(trial{pace: leisurely(), seed: chance, calls: few, overruns: true}, onReplicas))
 	t.Run("memory/server", inBubble(trial{pace: leisurely(), seed: chance, calls: few}, servedFromMemory))
 	t.Run("sqlite/engine", func(t *testing.T) {
 		exactly(t, trial{pace: pressing(), seed: chance, calls: all, grouped: true}, newEngine(t, openSQLite(t)))

@@ -122,18 +122,19 @@ func (s *Server) create(ctx context.Context) error {
 // configure appends settings to postgresql.conf, where the last one wins.
 func (s *Server) configure(own map[string]string) error {
 	settings := map[string]string{
-		"listen_addresses":           loopback,
-		"port":                       strconv.Itoa(s.port),
-		"unix_socket_directories":    "",
-		"dynamic_shared_memory_type": "mmap", // in the data folder, so that nothing of it outlives the folder
-		"shared_buffers":             "64MB",
-		"huge_pages":                 "off",
-		"jit":                        "off",
-		"timezone":                   "UTC",
-		"log_timezone":               "UTC",
-		"log_line_prefix":            "%m [%p] %q%u@%d %a ",
-		"wal_keep_size":              "256MB", // a standby that was away catches up
-		"hot_standby":                "on",
+		"listen_addresses":            loopback,
+		"port":                        strconv.Itoa(s.port),
+		"unix_socket_directories":     "",
+		"dynamic_shared_memory_type":  "mmap", // in the data folder, so that nothing of it outlives the folder
+		"shared_buffers":              "64MB",
+		"huge_pages":                  "off",
+		"jit":                         "off",
+		"timezone":                    "UTC",
+		"log_timezone":                "UTC",
+		"log_line_prefix":             "%m [%p] %q%u@%d %a ",
+		"wal_keep_size":               "256MB", // a standby that was away catches up
+		"wal_retrieve_retry_interval": "100ms", // and soon; 5s else
+		"hot_standby":                 "on",
 	}
 	if !s.options.Sync {
 		settings["fsync"] = "off"

@@ -84,3 +84,9 @@ func (f *figures) tooLittle() string {
 	}
 	return ""
 }
+
+// short is one line for people.
+func (f *figures) short() string {
+	return fmt.Sprintf("%5.0f calls/s; ok %d, denied %d, refused %d, unknown %d;", f.rate(),
+		f.Calls[history.OK], f.Calls[history.Denied], f.Calls[history.Refused], f.Calls[history.Unknown])
+}

@@ -15,30 +15,25 @@ import (
 	"github.com/resilienced/resilienced/test/robustness/traffic"
 )
 
-// trial is one run of the clients, with faults of one kind or of several.
+// trial is one run of the clients, with faults one after the other.
 type trial struct {
 	setup   history.Setup
-	faults  []fault // one after the other
+	faults  []cluster.Fault
 	lengths lengths
-	stories int // a second
-	callers int
 }
 
 // lengths are how long the parts of a trial take.
 type lengths struct{ calm, fault, pause, mended time.Duration }
 
-// fault is one use of a kind of fault. See package cluster.
-type fault interface {
-	Begin(ctx context.Context, c *cluster.Cluster) error
-	End(ctx context.Context, c *cluster.Cluster) error
-	Proof() (string, error)
-}
-
-// quietTime bounds the part of a trial without load, faultTime the beginning
-// and the end of a fault.
 const (
+	// stories a second and callers press as hard as two processors bear with
+	// three replicas and two databases on them.
+	stories = 300
+	callers = 40
+	// quietTime bounds the part of a trial without load, faultTime one fault
+	// with what it takes to mend it.
 	quietTime = 90 * time.Second
-	faultTime = 60 * time.Second
+	faultTime = 90 * time.Second
 )
 
 // verdict is what a trial came to.
@@ -67,7 +62,7 @@ func (t *trial) run(ctx context.Context, c *cluster.Cluster) (*verdict, error) {
 	recorder := history.NewRecorder(0)
 	clients, err := traffic.New(traffic.Config{
 		Addresses: c.Addrs(), Recorder: recorder, Name: fmt.Sprintf("t%d", t.setup.Trial), Seed: t.setup.Seed,
-		Stories: t.stories, Callers: t.callers,
+		Stories: stories, Callers: callers,
 	})
 	if err != nil {
 		return nil, err
@@ -77,19 +72,25 @@ func (t *trial) run(ctx context.Context, c *cluster.Cluster) (*verdict, error) {
 	if err := errors.Join(err, clients.Close()); err != nil {
 		return nil, err
 	}
+	v.setup = t.setup
 	events, err := recorder.Events()
 	if err != nil {
 		v.void = err.Error()
 		return v, nil
 	}
-	v.setup, v.history = t.setup, &history.History{Setup: t.setup, Events: events}
-	v.figures = measure(v.history)
-	v.results = check.All(v.history)
+	v.judge(&history.History{Setup: t.setup, Events: events})
 	v.addFaulty(c.Faulty())
+	return v, nil
+}
+
+// judge runs the checks on a history.
+func (v *verdict) judge(h *history.History) {
+	v.setup, v.history = h.Setup, h
+	v.figures = measure(h)
+	v.results = check.All(h)
 	if v.void == "" {
 		v.void = v.figures.tooLittle()
 	}
-	return v, nil
 }
 
 // play takes the trial through its phases.
@@ -116,6 +117,9 @@ func (t *trial) play(ctx context.Context, c *cluster.Cluster, clients *traffic.T
 		phase(history.Mended, func() { sleep(ctx, t.lengths.mended) })
 	}
 	stop()
+	if failed != nil {
+		end() // nothing can be learnt any more
+	}
 	loading.Wait()
 	phase(history.Quiet, func() {
 		quiet, cancel := context.WithTimeout(work, quietTime)
@@ -141,12 +145,12 @@ func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recor
 		err = errors.Join(err, f.End(bounded, c))
 		cancel()
 		if err != nil {
-			return fmt.Errorf("the fault: %w", err)
+			return fmt.Errorf("%s (%s): %w", f.Kind(), f.About(), err)
 		}
 		proof, err := f.Proof()
-		recorder.Add(history.Event{RPC: history.Fault, Name: t.setup.Fault, Call: from, Return: recorder.Now(), Text: proof})
+		recorder.Add(history.Event{RPC: history.Fault, Name: f.Kind(), Call: from, Return: recorder.Now(), Text: f.About() + ": " + proof})
 		if err != nil {
-			v.void = fmt.Sprintf("the fault did nothing: %v", err)
+			v.void = fmt.Sprintf("%s (%s): %v", f.Kind(), f.About(), err)
 			continue
 		}
 		v.proofs = append(v.proofs, proof)

@@ -75,9 +75,6 @@ func All(h *history.History) []Result {
 	return results
 }
 
-// leaseSlack is how much later than promised a lease may end.
-const leaseSlack = time.Second
-
 // forever is later than everything in a history.
 const forever = time.Duration(1<<63 - 1)
 

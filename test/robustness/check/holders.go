@@ -45,8 +45,9 @@ func checkProbes(s *story, r *Result) {
 				}
 				phases[g.Generation].add(q, &s.Setup, "")
 			}
-			if !granted || g.Probe {
-				all.add(q, &s.Setup, "PROBE_IN_FLIGHT")
+			all.add(q, &s.Setup, "PROBE_IN_FLIGHT")
+			if granted && !g.Probe { // a probe it can only have been before
+				all.possible[len(all.possible)-1].to = g.Return
 			}
 		}
 		for _, p := range phases {

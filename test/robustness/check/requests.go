@@ -125,7 +125,7 @@ func checkLeases(s *story, r *Result) {
 		if !granted {
 			continue
 		}
-		surely, latest := g.Call+g.Lease, g.Return+g.Lease+leaseSlack
+		surely, latest := g.Call+g.Lease, g.Return+g.Lease+s.Setup.Slack()
 		at, told := q.telling()
 		for _, b := range q.beats {
 			r.Checked++
@@ -139,9 +139,9 @@ func checkLeases(s *story, r *Result) {
 			switch b.Outcome {
 			case history.OK:
 				renewed++
-				surely, latest = max(surely, b.Call+b.Lease), max(latest, b.Return+b.Lease+leaseSlack)
+				surely, latest = max(surely, b.Call+b.Lease), max(latest, b.Return+b.Lease+s.Setup.Slack())
 			case history.Unknown:
-				latest = max(latest, b.Return+s.Setup.Late()+g.Lease+leaseSlack)
+				latest = max(latest, b.Return+s.Setup.Late()+g.Lease+s.Setup.Slack())
 			case history.Denied:
 				over++
 			default:
@@ -233,7 +233,7 @@ func (s *story) checkCure(r *Result) {
 				closed = true
 			}
 		}
-		if !closed && to-from > s.Setup.Cooldown+3*(s.Setup.ProbeLease+leaseSlack)+time.Second {
+		if !closed && to-from > s.Setup.Cooldown+3*(s.Setup.ProbeLease+s.Setup.Slack())+time.Second {
 			r.violated("B4: %s: its breaker was not closed at the end, within %v", target, to-from)
 		}
 	}

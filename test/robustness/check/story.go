@@ -155,13 +155,13 @@ func (q *request) possibly(setup *history.Setup) (span, bool) {
 	s := span{from, 0}
 	g, granted := q.grant()
 	if granted {
-		s.to = g.Return + g.Lease + leaseSlack
+		s.to = g.Return + g.Lease + setup.Slack()
 		for _, b := range q.beats {
 			switch b.Outcome {
 			case history.OK:
-				s.to = max(s.to, b.Return+b.Lease+leaseSlack)
+				s.to = max(s.to, b.Return+b.Lease+setup.Slack())
 			case history.Unknown:
-				s.to = max(s.to, b.Return+setup.Late()+g.Lease+leaseSlack)
+				s.to = max(s.to, b.Return+setup.Late()+g.Lease+setup.Slack())
 			default:
 			}
 		}
@@ -177,7 +177,7 @@ func (q *request) possibly(setup *history.Setup) (span, bool) {
 		if setup.Ghost > 0 {
 			length = min(length, setup.Ghost)
 		}
-		s.to = max(s.to, e.Return+setup.Late()+length+leaseSlack)
+		s.to = max(s.to, e.Return+setup.Late()+length+setup.Slack())
 	}
 	return s, s.to > 0
 }

@@ -80,7 +80,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	}
 	c := &Cluster{config: config}
 	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, c.end(context.WithoutCancel(ctx)))
 	}
 	return c, nil
 }
@@ -97,7 +97,7 @@ func (c *Cluster) start(ctx context.Context) error {
 		if r.log, err = os.Create(filepath.Join(c.config.Dir, fmt.Sprintf("replica-%d.log", i))); err != nil {
 			return err
 		}
-		if r.clients, err = proxy.New(""); err != nil {
+		if r.clients, err = proxy.New(ctx, ""); err != nil {
 			return errors.Join(err, r.log.Close())
 		}
 		c.replicas = append(c.replicas, r)
@@ -176,10 +176,12 @@ func (c *Cluster) Faulty() []string {
 }
 
 // Close kills the replicas and ends the database.
-func (c *Cluster) Close() error {
+func (c *Cluster) Close() error { return c.end(context.Background()) }
+
+func (c *Cluster) end(ctx context.Context) error {
 	var failed []error
 	for _, r := range c.replicas {
-		failed = append(failed, r.Kill(context.Background()), r.clients.Close(), r.log.Close())
+		failed = append(failed, r.Kill(ctx), r.clients.Close(), r.log.Close())
 	}
 	if c.database != nil {
 		failed = append(failed, c.database.close())

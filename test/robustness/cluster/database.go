@@ -65,7 +65,7 @@ func startDatabase(ctx context.Context, config Config) (_ *database, err error) 
 	}
 	for _, h := range d.hosts {
 		for range config.Replicas {
-			p, err := proxy.New(h.server.Addr())
+			p, err := proxy.New(ctx, h.server.Addr())
 			if err != nil {
 				return nil, err
 			}

@@ -206,9 +206,12 @@ func TerminateBackends() Fault {
 	}
 }
 
-// HoldLock locks every table of the service's schema from outside.
+// HoldLock locks, from outside, the table of the service's schema that it has
+// written most. It is one table, since more could deadlock with the service,
+// which takes them in an order of its own.
 func HoldLock(schema string) Fault {
 	var conn *pgx.Conn
+	var table string
 	w := noWatch()
 	return &fault{
 		kind: "lock held",
@@ -216,21 +219,20 @@ func HoldLock(schema string) Fault {
 			if conn, err = pgx.Connect(ctx, c.Primary().AdminDSN(c.Database())); err != nil {
 				return err
 			}
-			var tables string
-			err = conn.QueryRow(ctx, `SELECT coalesce(string_agg(format('%I.%I', schemaname, tablename), ', ' ORDER BY tablename), '')
-				FROM pg_tables WHERE schemaname = $1`, schema).Scan(&tables)
+			err = conn.QueryRow(ctx, `SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables
+				WHERE schemaname = $1 ORDER BY n_tup_ins + n_tup_upd + n_tup_del DESC LIMIT 1`, schema).Scan(&table)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("the schema %q has no tables", schema)
+			}
 			if err != nil {
 				return err
-			}
-			if tables == "" {
-				return fmt.Errorf("the schema %q has no tables", schema)
 			}
 			started, err := watchPrimary(ctx, c, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename <> current_user")
 			if err != nil {
 				return err
 			}
 			w = started
-			_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE "+tables+" IN ACCESS EXCLUSIVE MODE")
+			_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE")
 			return err
 		},
 		end: func(ctx context.Context, _ *Cluster) error {
@@ -240,7 +242,7 @@ func HoldLock(schema string) Fault {
 			}
 			return err
 		},
-		proof: func() (string, error) { return counted(w.most, "backends waited for a lock at once") },
+		proof: func() (string, error) { return counted(w.most, "backends waited at once for "+table) },
 	}
 }
 

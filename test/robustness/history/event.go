@@ -134,11 +134,15 @@ type Setup struct {
 	Ghost time.Duration `json:"ghost,omitempty"`
 	// Standstill is the longest that a replica or the store stands still.
 	Standstill time.Duration `json:"standstill,omitempty"`
+	// Behind is how long the store's time may stand still, because its clock
+	// was set back.
+	Behind time.Duration `json:"behind,omitempty"`
 	// ClockJumps: the store's time jumps, so a holder cannot tell by its own
 	// clock when a lease ends.
 	ClockJumps bool `json:"clock_jumps,omitempty"`
-	// TripTime is the bound on the 99th percentile of the time until a trip is
-	// seen on every replica; 0: none in this trial.
+	// TripTime is the bound on how long it takes until a trip is seen on the
+	// other replicas, in half of the cases: a figure of a busy machine may not
+	// decide more. 0: none in this trial.
 	TripTime time.Duration `json:"trip_time,omitempty"`
 }
 
@@ -174,3 +178,9 @@ func (e Event) Note() bool { return e.RPC == Watch || e.RPC == Fault || e.RPC ==
 // Late is how long after its caller gave up a call may still take effect: what
 // stood still goes on with what it has.
 func (s *Setup) Late() time.Duration { return s.CallTime + s.Standstill }
+
+// leaseSlack is how much later than promised a lease may end.
+const leaseSlack = time.Second
+
+// Slack is how much later than its holder's clock says a lease may end.
+func (s *Setup) Slack() time.Duration { return leaseSlack + s.Behind }

@@ -67,13 +67,13 @@ type Proxy struct {
 }
 
 // New starts a proxy before a target, "host:port", or "" for none yet. The
-// caller calls Close.
-func New(target string) (*Proxy, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+// context bounds the start only. The caller calls Close.
+func New(ctx context.Context, target string) (*Proxy, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &Proxy{
 		listener: listener, target: target, stop: stop,
 		changed: make(chan struct{}), links: map[*link]struct{}{},

@@ -54,7 +54,7 @@ func proxied(t *testing.T, serve func(*net.TCPConn)) *Proxy {
 			}()
 		}
 	}()
-	p, err := New(listener.Addr().String())
+	p, err := New(t.Context(), listener.Addr().String())
 	do(t, err)
 	t.Cleanup(func() {
 		do(t, p.Close())
@@ -349,7 +349,7 @@ func TestRefuseCutAndReset(t *testing.T) {
 func TestATargetThatIsGone(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	do(t, err)
-	p, err := New(listener.Addr().String())
+	p, err := New(t.Context(), listener.Addr().String())
 	do(t, err)
 	do(t, listener.Close())
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.Addr())

@@ -191,8 +191,21 @@ func (c *caller) probe(ctx context.Context, id string) {
 	c.told(ctx, e)
 }
 
-// leaveTime is how long a client waits that never asks again.
-const leaveTime = 150 * time.Millisecond
+const (
+	// leavers are how many clients never ask again, leaveTime how long each
+	// waits for an answer.
+	leavers   = 2
+	leaveTime = 150 * time.Millisecond
+)
+
+// leaveOften goes on until ctx ends. These clients have a goroutine each, so
+// that there are some while all others wait.
+func (c *caller) leaveOften(ctx, work context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		c.leave(work, fmt.Sprintf("%s-%d-%d", c.cfg.Name, c.id, n))
+		c.pause(ctx, 50*time.Millisecond+c.upTo(100*time.Millisecond))
+	}
+}
 
 // leave asks for a slot with a long lease and goes when it has waited for a
 // while: what is granted to nobody then must be given back. It never asks

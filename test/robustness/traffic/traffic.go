@@ -55,7 +55,7 @@ const (
 func New(cfg Config) (*Traffic, error) {
 	t := &Traffic{cfg: cfg, moods: map[string]*mood{}}
 	for _, address := range cfg.Addresses {
-		w, err := dial(address)
+		w, err := dial(address, "robustness-"+cfg.Name)
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
 		}
@@ -121,11 +121,10 @@ type actor struct {
 
 func actors() []actor {
 	return []actor{
-		{37, (*caller).spend},
+		{36, (*caller).spend},
 		{15, (*caller).slot},
-		{8, (*caller).turned},
+		{12, (*caller).turned},
 		{22, (*caller).probe},
-		{3, (*caller).leave},
 		{5, (*caller).pay},
 		{5, (*caller).write},
 		{5, (*caller).plain},
@@ -142,6 +141,9 @@ func (t *Traffic) Load(ctx, work context.Context) {
 		t.pace(ctx, stories)
 	})
 	all.Go(func() { t.turn(ctx, work) })
+	for n := range leavers {
+		all.Go(func() { t.caller(-10-n).leaveOften(ctx, work) })
+	}
 	for id := range t.cfg.Callers {
 		all.Go(func() {
 			c := t.caller(id)
