@@ -61,12 +61,12 @@ func do(t *testing.T, err error) {
 	}
 }
 
-// restarts is how many orderly restarts there are.
+// restarts is how many orderly restarts there are: 9, or RESILIENCED_RESTARTS.
 func restarts(t *testing.T) int {
 	t.Helper()
 	text, set := os.LookupEnv("RESILIENCED_RESTARTS")
 	if !set {
-		return 30
+		return 9
 	}
 	n, err := strconv.Atoi(text)
 	do(t, err)
