@@ -24,7 +24,7 @@ type session struct {
 
 	service map[string]*tally // by kind of trial
 	order   []string          // of the kinds
-	zoo     []*found
+	zoo     []*hunted
 	voids   []string
 	failed  []string
 }
