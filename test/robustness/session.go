@@ -18,6 +18,7 @@ import (
 type session struct {
 	options options
 	dir     string // of what is thrown away
+	commit  string // of what is run
 	began   time.Time
 	history *os.File // nil: histories are not kept
 	trials  int
