@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures the service against its limits and writes
-// docs/PERFORMANCE.md. It is run by `make bench`, from the root of the module.
+// the pages of docs/ that
+// say how fast it is. It is run by `make bench`, from the root of the module.
 package main
 
 import (
@@ -14,9 +15,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/resilienced/resilienced/bench/page"
 	"github.com/resilienced/resilienced/bench/process"
 	"github.com/resilienced/resilienced/bench/suite"
 	"github.com/resilienced/resilienced/node"
+	"github.com/resilienced/resilienced/test/pgserver"
 )
 
 func main() {
@@ -35,6 +38,7 @@ type options struct {
 	out    string
 	folder string
 	only   string
+	page   string
 	keep   string
 }
 
@@ -46,9 +50,10 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.short, "short", false, "run everything once for a moment, to see that it runs; write nothing")
-	flags.StringVar(&o.out, "out", filepath.Join("docs", "PERFORMANCE.md"), "the page to write")
+	flags.StringVar(&o.out, "out", "docs", "the folder to write the pages to")
+	flags.StringVar(&o.page, "page", "", "one of alone, postgresql; empty: both")
 	flags.StringVar(&o.folder, "dir", os.TempDir(), "a folder on the disk to measure")
-	flags.StringVar(&o.only, "only", "", "some of unary,durable,engine,open,allocations,profile; the page goes to standard output")
+	flags.StringVar(&o.only, "only", "", "some of "+suite.Parts+"; what they give goes to standard output")
 	flags.StringVar(&o.keep, "profiles", "", "a folder to keep the CPU profiles in")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -64,6 +69,10 @@ func measure(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	// Where PostgreSQL is to have its files too.
+	if err := os.Setenv("TMPDIR", o.folder); err != nil {
+		return err
+	}
 	folder, err := os.MkdirTemp(o.folder, "resilienced-bench-")
 	if err != nil {
 		return err
@@ -76,24 +85,76 @@ func measure(ctx context.Context, o options) (err error) {
 	if o.only != "" {
 		cfg.Only = strings.Split(o.only, ",")
 	}
-	s, err := suite.New(ctx, cfg)
+	for _, p := range pages() {
+		if o.page != "" && o.page != p.name {
+			continue
+		}
+		if err := p.write(ctx, cfg, o); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+// target is a page that can be written.
+type target struct {
+	name, file string
+	open       func(context.Context, suite.Config) (*suite.Suite, error)
+}
+
+func pages() []target {
+	return []target{
+		{"alone", "PERFORMANCE.md", suite.Alone},
+		{"postgresql", "PERFORMANCE-POSTGRESQL.md", suite.Shared},
+	}
+}
+
+// write measures for a page and writes it, or prints it if it is not whole.
+func (t target) write(ctx context.Context, cfg suite.Config, o options) (err error) {
+	s, err := t.open(ctx, cfg)
+	if errors.Is(err, pgserver.ErrNotInstalled) && o.short {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	p, err := s.Run(ctx)
-	if err != nil {
-		return err
-	}
 	switch {
-	case o.short:
-		return nil
+	case err != nil || o.short || p == nil:
+		return err
 	case o.only != "":
 		_, err := fmt.Print(p)
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(o.out, []byte(p.String()), 0o644)
+	if err := os.WriteFile(filepath.Join(o.out, t.file), []byte(p.String()), 0o644); err != nil {
+		return err
+	}
+	return scale(s.Scaling(), o.out)
+}
+
+// scale writes what docs/SCALING.md shows of a run.
+func scale(s *suite.Scaling, folder string) error {
+	if s == nil {
+		return nil
+	}
+	file := filepath.Join(folder, "SCALING.md")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	spliced, err := page.Splice(string(text), s.Tables)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for name, plot := range s.Pictures {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(plot.SVG()), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(file, []byte(spliced), 0o644)
 }

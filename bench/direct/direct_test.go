@@ -10,14 +10,10 @@ import (
 )
 
 func BenchmarkPair(b *testing.B) {
-	stores := map[string]func() (*direct.Engine, error){
-		"memory": func() (*direct.Engine, error) { return direct.OpenMemory(b.Context()) },
-		"sqlite": func() (*direct.Engine, error) { return direct.OpenSQLite(b.Context(), b.TempDir()) },
-	}
-	for store, open := range stores {
+	for _, store := range []direct.Kind{direct.Memory, direct.SQLite} {
 		for name, run := range map[string]string{"uncounted": "", "capped": "hot"} {
-			b.Run("store="+store+"/run="+name, func(b *testing.B) {
-				e := started(b, open)
+			b.Run("store="+string(store)+"/run="+name, func(b *testing.B) {
+				e := started(b, direct.Place{Kind: store, Folder: b.TempDir()})
 				if run != "" {
 					if err := e.CappedRun(b.Context(), run); err != nil {
 						b.Fatal(err)
@@ -29,9 +25,9 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-func started(tb testing.TB, open func() (*direct.Engine, error)) *direct.Engine {
+func started(tb testing.TB, p direct.Place) *direct.Engine {
 	tb.Helper()
-	e, err := open()
+	e, err := direct.Open(tb.Context(), p)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/resilienced/resilienced/bench/load"
@@ -17,20 +15,23 @@ import (
 	"github.com/resilienced/resilienced/rules/classify"
 	"github.com/resilienced/resilienced/rules/operation"
 	"github.com/resilienced/resilienced/statestore"
-	"github.com/resilienced/resilienced/statestore/memory"
-	"github.com/resilienced/resilienced/statestore/sqlite"
 )
 
-// Policy is the policy of every measurement: one preset, and quotas that no
-// measurement reaches, because an operation's record outlives it by a minute.
+// Policy is the policy of every measurement: one preset, slots where they are
+// asked for, and limits and quotas that no measurement reaches, because an
+// operation's record outlives it by a minute.
 const Policy = `version: 1
 targets:
   - {match: "openai/*", preset: llm}
+  - {match: "slotted/*", preset: llm, limit: {concurrency: 2000}}
 quotas: {targets: unlimited, runs: unlimited, operations: unlimited}
 `
 
-// Target is what every measurement asks for.
-const Target = "openai/gpt-x"
+// What measurements ask for.
+const (
+	Target  = "openai/gpt-x"
+	Slotted = "slotted/gpt-x" // a slot for each call
+)
 
 // Cap is the cap in micro-USD of a capped run: never reached, always checked.
 const Cap = int64(1e15)
@@ -49,24 +50,17 @@ type Engine struct {
 	Store statestore.Store
 }
 
-// OpenMemory opens an engine on the memory store.
-func OpenMemory(ctx context.Context) (*Engine, error) { return open(ctx, memory.New(memory.Config{})) }
-
-// OpenSQLite opens an engine on a SQLite file in a folder.
-func OpenSQLite(ctx context.Context, folder string) (*Engine, error) {
-	codec, err := statestore.NewCodec(engine.Kinds())
+// Open opens an engine at a place.
+func Open(ctx context.Context, p Place) (*Engine, error) {
+	store, err := p.Store(ctx)
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(folder, "engine.db"), Codec: codec})
-	if err != nil {
-		return nil, err
-	}
-	return open(ctx, store)
+	return open(ctx, store, p.Replica)
 }
 
-func open(ctx context.Context, store statestore.Store) (*Engine, error) {
-	e, err := engine.New(ctx, engine.Config{Store: store})
+func open(ctx context.Context, store statestore.Store, replica string) (*Engine, error) {
+	e, err := engine.New(ctx, engine.Config{Store: store, Replica: replica})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -94,42 +88,51 @@ func (d *Engine) CappedRun(ctx context.Context, id string) error {
 	return err
 }
 
-// Pairs are callers that make an Acquire and its Report, each on the run that
-// runs names; empty: on none.
-func (d *Engine) Pairs(runs func(caller int) string) load.Callers {
-	return func(caller int) load.Op {
-		p := d.Pair(runs(caller), Target)
-		return func(ctx context.Context, laps *load.Laps) error {
-			permit, err := p.Acquire(ctx)
-			laps.Lap()
-			if err != nil {
-				return err
+// CappedRuns starts runs with a cap, many at a time, so that they share commits.
+func (d *Engine) CappedRuns(ctx context.Context, ids []string) error {
+	const together = 256
+	work := make(chan string)
+	failed := make(chan error, together)
+	for range together {
+		go func() {
+			var err error
+			for id := range work {
+				if err == nil {
+					err = d.CappedRun(ctx, id)
+				}
 			}
-			err = p.Report(ctx, permit)
-			laps.Lap()
-			return err
-		}
+			failed <- err
+		}()
 	}
+	for _, id := range ids {
+		work <- id
+	}
+	close(work)
+	var errs []error
+	for range together {
+		errs = append(errs, <-failed)
+	}
+	return errors.Join(errs...)
 }
 
 // Pair makes pairs of calls for one caller.
 type Pair struct {
+	Ask            // of the next pair
 	engine         *Engine
-	run, target    string
 	cost, estimate int64
 }
 
-// Pair returns a maker of pairs on a run, or on none, for a target.
-func (d *Engine) Pair(run, target string) *Pair {
-	return &Pair{engine: d, run: run, target: target, cost: Cost, estimate: Estimate}
+// Pair returns a maker of pairs.
+func (d *Engine) Pair(a Ask) *Pair {
+	return &Pair{Ask: a, engine: d, cost: Cost, estimate: Estimate}
 }
 
 // Acquire acquires a permit for a new operation and returns its id.
 func (p *Pair) Acquire(ctx context.Context) (string, error) {
 	req := &engine.AcquireRequest{
-		Namespace: namespace, RunID: p.run, Target: p.target, Idempotency: operation.Idempotent, Reporter: "agent-7",
+		Namespace: namespace, RunID: p.Run, Target: p.Target, Idempotency: operation.Idempotent, Reporter: "agent-7",
 	}
-	if p.run != "" {
+	if p.Run != "" {
 		req.Estimate = budget.Estimate{Cost: &p.estimate}
 	}
 	r, err := p.engine.Acquire(ctx, req)
@@ -148,7 +151,7 @@ func (p *Pair) Report(ctx context.Context, permit string) error {
 		Namespace: namespace, PermitID: permit,
 		Signal: classify.Signal{Outcome: classify.OutcomeSuccess, HTTPStatus: 200, Duration: 850 * time.Millisecond},
 	}
-	if p.run != "" {
+	if p.Run != "" {
 		req.Usage = budget.Usage{Cost: &p.cost}
 	}
 	r, err := p.engine.Report(ctx, req)
@@ -160,6 +163,3 @@ func (p *Pair) Report(ctx context.Context, permit string) error {
 	}
 	return nil
 }
-
-// RunOf names the run of a caller that has one for itself.
-func RunOf(caller int) string { return "run-" + strconv.Itoa(caller) }

@@ -12,7 +12,7 @@ import (
 func (d *Engine) Benchmark(ctx context.Context, run string) func(*testing.B) {
 	return func(b *testing.B) {
 		b.Helper()
-		p := d.Pair(run, Target)
+		p := d.Pair(Ask{Run: run, Target: Target})
 		b.ReportAllocs()
 		for b.Loop() {
 			permit, err := p.Acquire(ctx)

@@ -32,6 +32,36 @@ type Laps struct {
 	base time.Time
 	last int64
 	took []lap
+	// passed is how many answers came too late or not at all and were asked
+	// for again.
+	passed int
+}
+
+// insistent is how often a call is made before its failure counts. Its caller
+// waits a little longer from time to time.
+const (
+	insistent   = 40
+	firstWait   = 10 * time.Millisecond
+	longestWait = 250 * time.Millisecond
+)
+
+// Insist makes a call and calls Lap. A failure that passes is what a client
+// makes again, so the call then takes as long as all its attempts together.
+func (l *Laps) Insist(ctx context.Context, passes func(error) bool, call func(context.Context) error) error {
+	for turn := 1; ; turn++ {
+		err := call(ctx)
+		if err == nil {
+			l.Lap()
+			return nil
+		}
+		if !passes(err) || turn >= insistent || ctx.Err() != nil {
+			return err
+		}
+		l.passed++
+		if err := wait(ctx, time.Now().Add(min(time.Duration(turn)*firstWait, longestWait))); err != nil {
+			return err
+		}
+	}
 }
 
 // lap is a call: when it ended and how long it took, in nanoseconds.
@@ -58,6 +88,7 @@ func (l *Laps) ended() {
 type Result struct {
 	Ops    int           // operations that ended
 	Calls  int           // calls that ended; an operation may be several
+	Passed int           // calls of the whole load that failed and were made again
 	Window time.Duration // between the readings
 	Used   Reading       // of the server in the window; Memory is as it was at the end
 	// Latency is of calls, in nanoseconds.
@@ -149,6 +180,7 @@ func (w window) result(callers []*Laps) *Result {
 	r := &Result{Window: time.Duration(w.to - w.from), Latency: NewLatency()}
 	r.Used = Reading{CPU: w.end.CPU - w.at.CPU, Commits: w.end.Commits - w.at.Commits, Memory: w.end.Memory}
 	for _, l := range callers {
+		r.Passed += l.passed
 		for _, lap := range l.took {
 			if lap.end < w.from || lap.end >= w.to {
 				continue

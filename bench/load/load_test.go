@@ -129,3 +129,41 @@ func TestTheContextEndsALoad(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+// A call whose failure passes is made again, and takes as long as all its
+// attempts; another failure, or too many, end the load.
+func TestInsist(t *testing.T) {
+	busy, broken := errors.New("busy"), errors.New("broken")
+	passes := func(err error) bool { return errors.Is(err, busy) }
+	run := func(t *testing.T, answer func(n int) error) (*load.Result, error) {
+		t.Helper()
+		n := 0
+		closed := load.Closed{Callers: 1, For: 30 * time.Second}
+		return closed.Run(t.Context(), func(int) load.Op {
+			return func(ctx context.Context, laps *load.Laps) error {
+				return laps.Insist(ctx, passes, func(context.Context) error {
+					time.Sleep(time.Second)
+					n++
+					return answer(n)
+				})
+			}
+		}, nil)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r, err := run(t, func(n int) error {
+			if n%3 != 0 {
+				return busy
+			}
+			return nil
+		})
+		if err != nil || r.Calls < 9 || r.Passed < 2*r.Calls || r.Quantile(0) < 3.0e9 || r.Quantile(100) > 3.1e9 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if _, err = run(t, func(int) error { return broken }); !errors.Is(err, broken) {
+			t.Errorf("err = %v", err)
+		}
+		if _, err = run(t, func(int) error { return busy }); !errors.Is(err, busy) {
+			t.Errorf("err = %v", err)
+		}
+	})
+}

@@ -14,8 +14,12 @@ const loopback = "127.0.0.1:0"
 
 // openNode serves a node as `resilienced serve` does, with every interceptor.
 func openNode(ctx context.Context, s Spec) (*service, error) {
+	store := string(s.Kind)
+	if s.Kind == Postgres {
+		store = s.DSN
+	}
 	n, err := node.New(ctx, node.Config{
-		Listen: loopback, HTTPListen: node.Off, Store: string(s.Kind), DataDir: s.DataDir, PolicyFile: s.PolicyFile,
+		Listen: loopback, HTTPListen: node.Off, Store: store, DataDir: s.DataDir, PolicyFile: s.PolicyFile,
 		ShutdownTimeout: time.Second,
 	})
 	if err != nil {

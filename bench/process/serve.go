@@ -47,7 +47,7 @@ func open(ctx context.Context, s Spec) (*service, error) {
 	switch s.Kind {
 	case Echo, Plain:
 		return openEcho(ctx, s)
-	case Memory, SQLite:
+	case Memory, SQLite, Postgres:
 		return openNode(ctx, s)
 	default:
 		return nil, fmt.Errorf("there is no child of kind %q", s.Kind)

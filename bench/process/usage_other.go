@@ -11,6 +11,9 @@ func processorTime() (time.Duration, error) { return 0, nil }
 
 func resident() int64 { return 0 }
 
+// SelfTime is not known here.
+func SelfTime() time.Duration { return 0 }
+
 // OwnTime is not known here.
 func OwnTime() time.Duration { return 0 }
 

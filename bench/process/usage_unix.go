@@ -37,6 +37,15 @@ func OwnTime() time.Duration {
 	return own + children
 }
 
+// SelfTime is the processor time of this process alone; 0 if it is not known.
+func SelfTime() time.Duration {
+	own, err := processorTime()
+	if err != nil {
+		return 0
+	}
+	return own
+}
+
 // Niceness is the priority that this process runs at, 0 being the usual one.
 func Niceness() int {
 	text, err := os.ReadFile("/proc/self/stat")

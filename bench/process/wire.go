@@ -21,6 +21,8 @@ const (
 	Memory Kind = "memory"
 	// SQLite is a resilienced node on SQLite.
 	SQLite Kind = "sqlite"
+	// Postgres is a resilienced node on PostgreSQL.
+	Postgres Kind = "postgres"
 )
 
 // Spec says what a child is to serve.
@@ -30,6 +32,8 @@ type Spec struct {
 	PolicyFile string `json:"policy_file,omitempty"`
 	// DataDir is of a node on SQLite.
 	DataDir string `json:"data_dir,omitempty"`
+	// DSN is of a node on PostgreSQL.
+	DSN string `json:"dsn,omitempty"`
 	// Acquire and Report are an echo's answers, encoded.
 	Acquire []byte `json:"acquire,omitempty"`
 	Report  []byte `json:"report,omitempty"`

@@ -100,5 +100,16 @@ func (r *Result) Figure(of string, m Metric) Spread {
 	return SpreadOf(all)
 }
 
+// Passed is how many calls of all subjects failed and were made again.
+func (r *Result) Passed() int {
+	n := 0
+	for _, slices := range r.slices {
+		for _, s := range slices {
+			n += s.Passed
+		}
+	}
+	return n
+}
+
 // Slices returns the slices of a subject in the order of the rounds.
 func (r *Result) Slices(of string) []*load.Result { return r.slices[of] }

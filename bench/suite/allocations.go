@@ -24,13 +24,13 @@ func (s *Suite) allocations(ctx context.Context) error {
 	}
 	for _, c := range []struct {
 		name, run string
-		open      func() (*direct.Engine, error)
+		place     direct.Place
 	}{
-		{"memory, no run", "", func() (*direct.Engine, error) { return direct.OpenMemory(ctx) }},
-		{"memory, capped run", hotRun, func() (*direct.Engine, error) { return direct.OpenMemory(ctx) }},
-		{"SQLite, capped run", hotRun, func() (*direct.Engine, error) { return direct.OpenSQLite(ctx, folder) }},
+		{"memory, no run", "", direct.Place{Kind: direct.Memory}},
+		{"memory, capped run", hotRun, direct.Place{Kind: direct.Memory}},
+		{"SQLite, capped run", hotRun, direct.Place{Kind: direct.SQLite, Folder: folder}},
 	} {
-		r, err := s.benchmark(ctx, c.open, c.run)
+		r, err := s.benchmark(ctx, c.place, c.run)
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,8 @@ func (s *Suite) allocations(ctx context.Context) error {
 	return nil
 }
 
-func (s *Suite) benchmark(ctx context.Context, open func() (*direct.Engine, error), run string) (r testing.BenchmarkResult, err error) {
-	e, err := open()
+func (s *Suite) benchmark(ctx context.Context, at direct.Place, run string) (r testing.BenchmarkResult, err error) {
+	e, err := direct.Open(ctx, at)
 	if err != nil {
 		return r, err
 	}

@@ -86,7 +86,7 @@ func (s *Suite) engineSitting(ctx context.Context, callers, best int) (r *sittin
 	if err != nil {
 		return nil, err
 	}
-	e, err := direct.OpenSQLite(ctx, folder)
+	e, err := direct.Open(ctx, direct.Place{Kind: direct.SQLite, Folder: folder})
 	if err != nil {
 		return nil, err
 	}
@@ -109,12 +109,12 @@ func (s *Suite) engineSitting(ctx context.Context, callers, best int) (r *sittin
 		subjects = append(subjects, s.committing(name, u, best))
 	}
 	closed := s.closed(callers)
-	on := func(name string, runs func(int) string) sitting.Subject {
+	on := func(name string, asks direct.Asks) sitting.Subject {
 		return sitting.Subject{Name: name, Slice: func(ctx context.Context) (*load.Result, error) {
-			return closed.Run(ctx, e.Pairs(runs), e.Read)
+			return closed.Run(ctx, e.Pairs(asks), e.Read)
 		}}
 	}
-	subjects = append(subjects, on(hot, func(int) string { return hotRun }), on(spread, direct.RunOf))
+	subjects = append(subjects, on(hot, direct.Always(direct.Ask{Run: hotRun, Target: direct.Target})), on(spread, direct.EachItsRun))
 	if err := s.warm(ctx, subjects); err != nil {
 		return nil, err
 	}

@@ -19,32 +19,32 @@ import (
 )
 
 // page puts everything together.
-func (s *Suite) page(ctx context.Context) *page.Page {
+func (s *Suite) page(ctx context.Context, about about) *page.Page {
 	met := 0
 	for _, g := range s.goals {
 		if g.Met() {
 			met++
 		}
 	}
-	facts := &page.Table{Head: []string{"", ""}}
-	facts.Add("date", time.Now().UTC().Format(time.DateOnly))
-	facts.Add("commit", commit(ctx))
-	facts.Add("machine", fmt.Sprintf("%d cores, %s, %s/%s, kernel %s", runtime.NumCPU(), processor(), runtime.GOOS, runtime.GOARCH, kernel()))
-	facts.Add("software", runtime.Version()+", grpc-go "+grpc.Version)
-	facts.Add("command", "`make bench`")
+	facts := &page.Table{Head: []string{"", ""}, Rows: s.where(ctx)}
+	for _, f := range about.facts {
+		facts.Add(f...)
+	}
+	facts.Add("command", "`"+about.command+"`")
 	facts.Add("other processes", s.others())
 	facts.Add("took", time.Since(s.begin).Round(time.Second).String())
 	facts.Add("control", s.controlWords())
 	facts.Add("void sittings", s.voidWords())
+	facts.Add("calls that got no answer in time and were made again", page.Count(float64(s.passed)))
 	return &page.Page{
-		Title: "Performance",
-		Lead: []string{
-			"Written by `make bench`; change nothing by hand.",
+		Title: about.title,
+		Lead: append([]string{
+			"Written by `" + about.command + "`; change nothing by hand.",
 			"Server and load generator are processes of their own on one machine and speak gRPC over loopback TCP. " +
 				"Absolute figures drift with the machine, so every goal is a ratio: in each round of a sitting each subject gets a slice of load of " +
 				s.cfg.Size.Slice.String() + " right after the other, and the median over the rounds counts (its quartiles in brackets). " +
 				"Two of the subjects are the same; a sitting in which they differ by more than a tenth is void and is held again.",
-		},
+		}, about.lead...),
 		Sections: append([]page.Section{
 			{Title: "Sitting", Parts: []page.Part{{Table: facts}}},
 			{Title: "Goals", Parts: []page.Part{
@@ -55,9 +55,37 @@ func (s *Suite) page(ctx context.Context) *page.Page {
 	}
 }
 
+// where says what was measured, when, and on what.
+func (s *Suite) where(ctx context.Context) [][]string {
+	return [][]string{
+		{"date", time.Now().UTC().Format(time.DateOnly)},
+		{"commit", commit(ctx)},
+		{"machine", fmt.Sprintf("%d cores, %s, %s/%s, kernel %s", runtime.NumCPU(), processor(), runtime.GOOS, runtime.GOARCH, kernel())},
+		{"software", runtime.Version() + ", grpc-go " + grpc.Version},
+	}
+}
+
+// about is what a page says of itself.
+type about struct {
+	title, command string
+	lead           []string   // further paragraphs
+	facts          [][]string // of the sitting
+}
+
+// about is asked before the servers end.
+func (s *Suite) about() about {
+	if s.shared != nil {
+		return s.shared.about()
+	}
+	return about{
+		title: "Performance", command: "make bench",
+		lead: []string{"What several replicas do on one PostgreSQL is on [a page of its own](PERFORMANCE-POSTGRESQL.md)."},
+	}
+}
+
 // others says how much of the machine's processors other processes had.
 func (s *Suite) others() string {
-	busy, ours := process.MachineTime()-s.busy, process.OwnTime()
+	busy, ours := process.MachineTime()-s.busy, process.OwnTime()-s.own
 	whole := time.Since(s.begin) * time.Duration(runtime.NumCPU())
 	if s.busy == 0 || ours == 0 {
 		return "not known"
@@ -84,7 +112,11 @@ func (s *Suite) voidWords() string {
 	}
 	words := make([]string, 0, len(s.voids))
 	for _, v := range s.voids {
-		words = append(words, fmt.Sprintf("%s (%s)", v.Name, page.Ratio(v.Control)))
+		word := v.Name
+		if v.Control > 0 {
+			word += " (" + page.Ratio(v.Control) + ")"
+		}
+		words = append(words, word)
 	}
 	return strings.Join(words, "; ")
 }

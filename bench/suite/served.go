@@ -34,7 +34,7 @@ func (s *Suite) serve(ctx context.Context, kind process.Kind, callers int) (*ser
 
 // reach dials a server that somebody else ends.
 func reach(child *process.Child, callers int) (*served, error) {
-	c, err := dial(child.Address, callers)
+	c, err := dial(callers, child.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,11 @@ func (s *Suite) warm(ctx context.Context, subjects []sitting.Subject) error {
 func (s *Suite) again(ctx context.Context, hold func(context.Context) (*sitting.Result, error)) (*sitting.Result, error) {
 	attempts := min(s.cfg.Size.Attempts, 1+s.cfg.Size.Repeats-len(s.voids))
 	r, voids, err := sitting.Again(ctx, max(attempts, 1), func(ctx context.Context) (*sitting.Result, error) {
-		r, err := hold(ctx)
+		var r *sitting.Result
+		err := s.steady(ctx, "a sitting", func(ctx context.Context) (err error) {
+			r, err = hold(ctx)
+			return err
+		})
 		if err == nil {
 			word := ""
 			if r.Void() {
@@ -124,5 +128,6 @@ func (s *Suite) again(ctx context.Context, hold func(context.Context) (*sitting.
 		return nil, err
 	}
 	s.controls = append(s.controls, r.Control)
+	s.passed += r.Passed()
 	return r, nil
 }

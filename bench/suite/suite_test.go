@@ -4,6 +4,7 @@ package suite_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/resilienced/resilienced/bench/process"
 	"github.com/resilienced/resilienced/bench/suite"
+	"github.com/resilienced/resilienced/test/pgserver"
 )
 
 // TestMain makes this test binary the program that a child runs.
@@ -26,19 +28,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Everything is measured once for a moment; no figure is looked at.
-func TestEverythingRuns(t *testing.T) {
+// tiny measures everything once for a moment; no figure is looked at.
+func tiny(t *testing.T) suite.Config {
+	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	size := suite.Short()
 	size.Callers, size.Slice, size.Open = []int{2}, 10*time.Millisecond, 40*time.Millisecond
-	cfg := suite.Config{Program: program, Folder: t.TempDir(), Progress: t.Output(), Size: size}
-	s, err := suite.New(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return suite.Config{Program: program, Folder: t.TempDir(), Progress: t.Output(), Size: size}
+}
+
+// written runs a suite and returns its page.
+func written(t *testing.T, s *suite.Suite, folder string) string {
+	t.Helper()
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -49,12 +53,53 @@ func TestEverythingRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := p.String()
-	for _, want := range []string{"# Performance", "## Goals", "## (a)", "## (b)", "## (c)", "### On one hot capped run", "## (d)", "## (e)", "(a) p99 of Acquire"} {
+	if strings.Contains(text, folder) {
+		t.Error("the page names a folder of this machine")
+	}
+	return text
+}
+
+func has(t *testing.T, text string, all ...string) {
+	t.Helper()
+	for _, want := range all {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q", want)
 		}
 	}
-	if strings.Contains(text, cfg.Folder) {
-		t.Error("the page names a folder of this machine")
+}
+
+func TestAlone(t *testing.T) {
+	cfg := tiny(t)
+	s, err := suite.Alone(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, written(t, s, cfg.Folder), "# Performance\n", "## Goals", "## (a)", "## (b)", "## (c)", "### On one hot capped run", "## (d)", "## (e)", "(a) p99 of Acquire")
+	if s.Scaling() != nil {
+		t.Error("one replica says something of scaling")
+	}
+}
+
+func TestShared(t *testing.T) {
+	cfg := tiny(t)
+	s, err := suite.Shared(t.Context(), cfg)
+	if errors.Is(err, pgserver.ErrNotInstalled) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, written(t, s, cfg.Folder), "# Performance on PostgreSQL\n", "## (g)", "## (h)", "### One hot slotted target", "## (i)", "## (j)", "## (k)",
+		"## (l)", "## (m)", "recorded calls", "## (n)", "## (o)", "breaker known to 3 replicas", "resident bytes per idle record, postgres")
+	got := s.Scaling()
+	for _, name := range suite.Tables() {
+		if got.Tables[name] == nil || len(got.Tables[name].Rows) == 0 {
+			t.Errorf("nothing is written for %q", name)
+		}
+	}
+	for name, plot := range got.Pictures {
+		if len(plot.Lines) == 0 {
+			t.Errorf("%s has no lines", name)
+		}
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/resilienced/resilienced/bench/direct"
@@ -30,10 +32,11 @@ type client struct {
 	agents atomic.Int64 // made so far: no two use the same request ids
 }
 
-func dial(address string, callers int) (*client, error) {
+// dial connects to one server, or to several that callers are spread over.
+func dial(callers int, addresses ...string) (*client, error) {
 	c := &client{}
-	for range max(callers/callersPerConnection, 1) {
-		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	for i := range max(callers/callersPerConnection, len(addresses)) {
+		conn, err := grpc.NewClient("passthrough:///"+addresses[i%len(addresses)], grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -66,23 +69,23 @@ type agent struct {
 	report  *pb.ReportRequest
 }
 
-func (c *client) agent(caller int, run string) *agent {
-	return newAgent(pb.NewPermitServiceClient(c.conns[caller%len(c.conns)]), c.agents.Add(1), run)
+func (c *client) agent(caller int, ask direct.Ask) *agent {
+	return newAgent(pb.NewPermitServiceClient(c.conns[caller%len(c.conns)]), c.agents.Add(1), ask)
 }
 
-func newAgent(permits pb.PermitServiceClient, number int64, run string) *agent {
+func newAgent(permits pb.PermitServiceClient, number int64, ask direct.Ask) *agent {
 	status, cost, input, output := int32(200), direct.Cost, int64(900), int64(120)
 	a := &agent{
 		permits: permits, number: number,
 		acquire: &pb.AcquireRequest{
-			Target: direct.Target, RunId: run, Idempotency: pb.Idempotency_IDEMPOTENCY_IDEMPOTENT, ReporterId: "agent-7",
+			Target: ask.Target, RunId: ask.Run, Idempotency: pb.Idempotency_IDEMPOTENCY_IDEMPOTENT, ReporterId: "agent-7",
 		},
 		report: &pb.ReportRequest{
 			Outcome: pb.Outcome_OUTCOME_SUCCESS, Duration: durationpb.New(850 * time.Millisecond),
 			Signal: &pb.Signal{HttpStatus: &status},
 		},
 	}
-	if run != "" {
+	if ask.Run != "" {
 		estimate := direct.Estimate
 		a.acquire.Estimate = &pb.Estimate{CostMicros: &estimate}
 		a.report.Usage = &pb.Usage{CostMicros: &cost, InputTokens: &input, OutputTokens: &output}
@@ -133,7 +136,7 @@ func (a *agent) tell(ctx context.Context, p *pb.Permit) (*pb.ReportResponse, err
 // acquires are callers that only acquire, without a run.
 func (c *client) acquires() load.Callers {
 	return func(caller int) load.Op {
-		a := c.agent(caller, "")
+		a := c.agent(caller, direct.Ask{Target: direct.Target})
 		return func(ctx context.Context, laps *load.Laps) error {
 			_, err := a.ask(ctx)
 			laps.Lap()
@@ -142,19 +145,30 @@ func (c *client) acquires() load.Callers {
 	}
 }
 
-// pairs are callers that acquire and report.
+// pairs are callers that acquire and report, on a run or on none.
 func (c *client) pairs(run string) load.Callers {
+	return c.pairsOf(direct.Ask{Run: run, Target: direct.Target})
+}
+
+func (c *client) pairsOf(ask direct.Ask) load.Callers {
 	return func(caller int) load.Op {
-		a := c.agent(caller, run)
+		a := c.agent(caller, ask)
 		return func(ctx context.Context, laps *load.Laps) error {
-			resp, err := a.ask(ctx)
-			laps.Lap()
+			var resp *pb.AcquireResponse
+			err := laps.Insist(ctx, passes, func(ctx context.Context) (err error) {
+				resp, err = a.ask(ctx)
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			_, err = a.tell(ctx, resp.GetPermit())
-			laps.Lap()
-			return err
+			return laps.Insist(ctx, passes, func(ctx context.Context) error {
+				_, err := a.tell(ctx, resp.GetPermit())
+				return err
+			})
 		}
 	}
 }
+
+// passes reports whether an error says that the store did not answer in time.
+func passes(err error) bool { return status.Code(err) == codes.Unavailable }
