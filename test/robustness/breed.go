@@ -15,8 +15,8 @@ import (
 	"github.com/resilienced/resilienced/test/robustness/zoo"
 )
 
-// found is what became of a mutant.
-type found struct {
+// hunted is what became of a mutant.
+type hunted struct {
 	mutant zoo.Mutant
 	store  string
 	fault  string
@@ -27,10 +27,12 @@ type found struct {
 	failed string        // of the suite; empty: nothing
 }
 
-// ok reports whether the mutant was found, by a check that is for it, or need
-// not be.
-func (f *found) ok() bool {
-	return f.mutant.Excused != "" || slices.ContainsFunc(f.by, func(check string) bool { return slices.Contains(f.mutant.Checks, check) })
+// ok reports whether the mutant was found or need not be.
+func (f *hunted) ok() bool { return f.mutant.Excused != "" || f.found() }
+
+// found reports whether a check found it that is for it.
+func (f *hunted) found() bool {
+	return slices.ContainsFunc(f.by, func(check string) bool { return slices.Contains(f.mutant.Checks, check) })
 }
 
 // mutantTrials is how many trials a mutant may take to be found.
@@ -54,7 +56,7 @@ func (s *session) breed(ctx context.Context) error {
 		}
 	}
 	for _, m := range all {
-		f := &found{mutant: m, store: cluster.SQLite, fault: noFault}
+		f := &hunted{mutant: m, store: cluster.SQLite, fault: noFault}
 		s.zoo = append(s.zoo, f)
 		if m.Postgres {
 			f.store = cluster.Postgres
@@ -73,7 +75,7 @@ func (s *session) breed(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) sayFound(f *found) {
+func (s *session) sayFound(f *hunted) {
 	switch {
 	case f.failed != "":
 		s.say("%-28s the suite failed: %s", f.mutant.Name, f.failed)
@@ -85,7 +87,7 @@ func (s *session) sayFound(f *found) {
 }
 
 // hunt runs trials of a mutant until a check finds it.
-func (s *session) hunt(ctx context.Context, f *found) error {
+func (s *session) hunt(ctx context.Context, f *hunted) error {
 	dir := filepath.Join(s.dir, "mutant-"+f.mutant.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -103,7 +105,7 @@ func (s *session) hunt(ctx context.Context, f *found) error {
 		return err
 	}
 	defer s.close(c) //nolint:contextcheck // it is ended also when the context is over
-	for f.trials < mutantTrials && len(f.by) == 0 {
+	for f.trials < mutantTrials && !f.found() {
 		f.trials++
 		began := time.Now()
 		t := newTrial(c, f.trials, f.fault, f.store, f.mutant.Name, s.options.seed, shortLengths())
@@ -114,7 +116,9 @@ func (s *session) hunt(ctx context.Context, f *found) error {
 		}
 		for i := range v.results {
 			if r := &v.results[i]; r.Bad() {
-				f.by = append(f.by, r.Check)
+				if !slices.Contains(f.by, r.Check) {
+					f.by = append(f.by, r.Check)
+				}
 				if f.first == "" || slices.Contains(f.mutant.Checks, r.Check) && len(r.Violations) > 0 {
 					f.first = r.Undecided + first(r.Violations)
 				}
@@ -123,7 +127,7 @@ func (s *session) hunt(ctx context.Context, f *found) error {
 		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err = c.AwaitWhole(bounded)
 		cancel()
-		if err != nil && len(f.by) == 0 {
+		if err != nil && !f.found() {
 			return err
 		}
 	}

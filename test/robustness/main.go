@@ -99,7 +99,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &session{options: o, dir: dir, began: time.Now(), service: map[string]*tally{}}
+	s := &session{options: o, dir: dir, commit: commit(ctx), began: time.Now(), service: map[string]*tally{}}
 	s.say("seed %d", o.seed)
 	if o.keep != "" {
 		if s.history, err = os.Create(o.keep); err != nil {
@@ -127,7 +127,7 @@ func (s *session) all(ctx context.Context) error {
 		return err
 	}
 	if s.options.out != "" {
-		if err := s.write(ctx, s.options.out); err != nil {
+		if err := s.write(s.options.out); err != nil {
 			return err
 		}
 	}

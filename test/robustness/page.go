@@ -23,7 +23,7 @@ import (
 )
 
 // write writes the report.
-func (s *session) write(ctx context.Context, path string) error {
+func (s *session) write(path string) error {
 	p := &page.Page{
 		Title: "Reliability",
 		Lead: []string{
@@ -35,7 +35,7 @@ func (s *session) write(ctx context.Context, path string) error {
 		},
 	}
 	p.Sections = []page.Section{
-		{Title: "What was run", Parts: []page.Part{{Table: s.facts(ctx)}}},
+		{Title: "What was run", Parts: []page.Part{{Table: s.facts()}}},
 		{Title: "Trials", Parts: []page.Part{{Text: trialsText()}, {Table: s.trialTable()}}},
 		{Title: "Promises", Parts: []page.Part{{Text: promisesText}, {Table: s.promiseTable()}}},
 		{Title: "Mutants", Parts: []page.Part{{Text: mutantsText}, {Table: s.mutantTable()}, {Text: matrixText}, {Table: s.matrix()}}},
@@ -50,7 +50,7 @@ func (s *session) write(ctx context.Context, path string) error {
 }
 
 // facts say what was run, where and how much of it.
-func (s *session) facts(ctx context.Context) *page.Table {
+func (s *session) facts() *page.Table {
 	var all figures
 	kinds, faults, void := 0, 0, 0
 	for _, t := range s.service {
@@ -63,7 +63,7 @@ func (s *session) facts(ctx context.Context) *page.Table {
 	}
 	t := &page.Table{Head: []string{"", ""}}
 	t.Add("date", time.Now().UTC().Format(time.DateOnly))
-	t.Add("commit", commit(ctx))
+	t.Add("commit", s.commit)
 	t.Add("machine", fmt.Sprintf("%d cores, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH))
 	t.Add("software", runtime.Version()+", grpc-go "+grpc.Version)
 	t.Add("service", storeWords(s.options.store))

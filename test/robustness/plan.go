@@ -99,7 +99,6 @@ func newTrial(c *cluster.Cluster, n int, kind, store, mutant string, seed uint64
 	switch kind {
 	case noFault:
 		t.setup.TripTime = 100 * time.Millisecond
-		t.setup.Ghost = ghost
 		t.lengths.calm += l.fault + l.mended
 	case mixed:
 		for range mixedFaults {

@@ -18,13 +18,14 @@ import (
 type session struct {
 	options options
 	dir     string // of what is thrown away
+	commit  string // of what is run
 	began   time.Time
 	history *os.File // nil: histories are not kept
 	trials  int
 
 	service map[string]*tally // by kind of trial
 	order   []string          // of the kinds
-	zoo     []*found
+	zoo     []*hunted
 	voids   []string
 	failed  []string
 }

@@ -62,7 +62,7 @@ func (t *trial) run(ctx context.Context, c *cluster.Cluster) (*verdict, error) {
 	recorder := history.NewRecorder(0)
 	clients, err := traffic.New(traffic.Config{
 		Addresses: c.Addrs(), Recorder: recorder, Name: fmt.Sprintf("t%d", t.setup.Trial), Seed: t.setup.Seed,
-		Stories: stories, Callers: callers,
+		Stories: stories, Callers: callers, Left: t.setup.Ghost > 0,
 	})
 	if err != nil {
 		return nil, err
@@ -137,8 +137,8 @@ func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recor
 			sleep(ctx, t.lengths.pause)
 		}
 		bounded, cancel := context.WithTimeout(ctx, faultTime)
-		from := recorder.Now()
 		err := f.Begin(bounded, c)
+		from := recorder.Now()
 		if err == nil {
 			sleep(ctx, t.lengths.fault)
 		}
@@ -148,7 +148,7 @@ func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recor
 			return fmt.Errorf("%s (%s): %w", f.Kind(), f.About(), err)
 		}
 		proof, err := f.Proof()
-		recorder.Add(history.Event{RPC: history.Fault, Name: f.Kind(), Call: from, Return: recorder.Now(), Text: f.About() + ": " + proof})
+		recorder.Add(history.Event{RPC: history.Fault, Name: f.Kind(), Replica: replicaOf(f), Call: from, Return: recorder.Now(), Text: f.About() + ": " + proof})
 		if err != nil {
 			v.void = fmt.Sprintf("%s (%s): %v", f.Kind(), f.About(), err)
 			continue
@@ -156,6 +156,15 @@ func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recor
 		v.proofs = append(v.proofs, proof)
 	}
 	return nil
+}
+
+// replicaOf is the one replica that a fault concerns, or -1.
+func replicaOf(f cluster.Fault) int {
+	replica := -1
+	if _, err := fmt.Sscanf(f.About(), "replica %d", &replica); err != nil {
+		return -1
+	}
+	return replica
 }
 
 // addFaulty makes a violation of replicas that ended by themselves.

@@ -150,6 +150,20 @@ var cases = []struct {
 	{"a slot of a lease that is over for less than a second", func(t *tape) {
 		t.add(ok(hold("a", "slots")), 10, 20).add(ok(hold("b", "slots")), 10, 20).add(denied(hold("c", "slots"), "CONCURRENCY"), 1200, 1210)
 	}, nil},
+	{"a slot that is left to nobody while the service stands still", func(t *tape) {
+		t.h.Setup.Ghost = 100 * ms
+		left := unknown(hold("a", "slots"))
+		left.Lease = 20 * time.Second
+		t.add(left, 1000, 1150).add(ok(hold("b", "slots")), 4900, 4910).add(denied(hold("c", "slots"), "CONCURRENCY"), 5000, 5010)
+		t.add(history.Event{RPC: history.Fault, Name: "replica stopped"}, 900, 2000)
+	}, map[string]string{"slots": "D2"}},
+	{"a slot that is left to nobody at any other time", func(t *tape) {
+		t.h.Setup.Ghost = 100 * ms
+		left := unknown(hold("a", "slots"))
+		left.Lease = 20 * time.Second
+		t.add(left, 1000, 1150).add(ok(hold("b", "slots")), 4900, 4910).add(denied(hold("c", "slots"), "CONCURRENCY"), 5000, 5010)
+		t.add(history.Event{RPC: history.Fault, Name: "replica stopped", Replica: 1}, 900, 2000)
+	}, nil},
 	{"a limit that was lowered", func(t *tape) {
 		t.add(history.Event{RPC: history.ApplyPolicy, Target: "slots", Limit: 1, Outcome: history.OK}, 1, 5)
 		t.add(ok(hold("a", "slots")), 10, 20).add(ok(hold("b", "slots")), 30, 40)

@@ -18,7 +18,7 @@ func checkSlots(s *story, r *Result) {
 		p := places{limits: s.limits(target, limit), target: target, rule: "D1", what: "slots"}
 		for _, q := range s.requests {
 			if q.first().Target == target {
-				p.add(q, &s.Setup, "CONCURRENCY")
+				p.add(q, s, "CONCURRENCY")
 			}
 		}
 		p.check(r, s.Setup.ClockJumps)
@@ -43,9 +43,9 @@ func checkProbes(s *story, r *Result) {
 				if phases[g.Generation] == nil {
 					phases[g.Generation] = &places{limits: fixed(limit), target: target, rule: "B1", what: "probes"}
 				}
-				phases[g.Generation].add(q, &s.Setup, "")
+				phases[g.Generation].add(q, s, "")
 			}
-			all.add(q, &s.Setup, "PROBE_IN_FLIGHT")
+			all.add(q, s, "PROBE_IN_FLIGHT")
 			if granted && !g.Probe { // a probe it can only have been before
 				all.possible[len(all.possible)-1].to = g.Return
 			}
@@ -101,13 +101,13 @@ type held struct {
 	call time.Duration // when the grant was asked for
 }
 
-func (p *places) add(q *request, setup *history.Setup, full string) {
-	if s, ok := q.surely(); ok {
+func (p *places) add(q *request, s *story, full string) {
+	if surely, ok := q.surely(); ok {
 		from, _ := q.began()
-		p.sure = append(p.sure, held{s, from})
+		p.sure = append(p.sure, held{surely, from})
 	}
-	if s, ok := q.possibly(setup); ok {
-		p.possible = append(p.possible, s)
+	if possibly, ok := q.possibly(&s.Setup, s.faults); ok {
+		p.possible = append(p.possible, possibly)
 	}
 	for _, e := range q.asks {
 		if e.Outcome == history.Denied && e.Reason == full {

@@ -14,6 +14,7 @@ import (
 type story struct {
 	*history.History
 	requests []*request // in the order in which they began
+	faults   []history.Event
 	quiet    time.Duration
 	end      time.Duration
 }
@@ -59,6 +60,7 @@ func newStory(h *history.History) *story {
 	}
 	slices.SortStableFunc(s.requests, func(a, b *request) int { return byCall(a.asks[0], b.asks[0]) })
 	s.quiet, _ = h.Phase(history.Quiet)
+	s.faults = h.Of(history.Fault)
 	if s.quiet == 0 {
 		s.quiet = forever
 	}
@@ -146,8 +148,20 @@ func (q *request) surely() (span, bool) {
 	return s, s.from < s.to
 }
 
+// leftBefore is how long before a standstill ends a caller must have gone, for
+// the service to know of it when it goes on.
+const leftBefore = 300 * time.Millisecond
+
+// stood reports whether a call was made and given up while its replica, or what
+// it needs, stood still: its caller was gone before it could take effect.
+func stood(e history.Event, faults []history.Event) bool {
+	return slices.ContainsFunc(faults, func(f history.Event) bool {
+		return (f.Replica < 0 || f.Replica == e.Replica) && e.Call >= f.Call && e.Return+leftBefore <= f.Return
+	})
+}
+
 // possibly is the stretch in which the request may hold a place.
-func (q *request) possibly(setup *history.Setup) (span, bool) {
+func (q *request) possibly(setup *history.Setup, faults []history.Event) (span, bool) {
 	from, ok := q.began()
 	if !ok {
 		return span{}, false
@@ -174,7 +188,7 @@ func (q *request) possibly(setup *history.Setup) (span, bool) {
 			continue // what it did, the grant shows
 		}
 		length := e.Lease
-		if setup.Ghost > 0 {
+		if setup.Ghost > 0 && stood(e, faults) {
 			length = min(length, setup.Ghost)
 		}
 		s.to = max(s.to, e.Return+setup.Late()+length+setup.Slack())

@@ -31,7 +31,7 @@ const (
 	GetLetter   = "GetDeadLetter"
 	ApplyPolicy = "ApplyPolicy"
 	Watch       = "Watch" // one state of a target that a watcher was sent
-	Fault       = "Fault" // a fault that began at Call and was over at Return
+	Fault       = "Fault" // a fault that was there from Call to Return; Replica -1: not of one replica
 	Phase       = "Phase" // a part of the trial, from Call to Return
 )
 
@@ -129,8 +129,8 @@ type Setup struct {
 	ProbeLease time.Duration `json:"probe_lease"`
 	// CallTime is how long a caller waits for one answer.
 	CallTime time.Duration `json:"call_time"`
-	// Ghost is how long after its caller left a lost Acquire may still hold a
-	// place that nobody was given; 0: as long as its lease.
+	// Ghost is how long a place may be held by nobody, if its caller left while
+	// the service stood still by a fault; 0: as long as its lease.
 	Ghost time.Duration `json:"ghost,omitempty"`
 	// Standstill is the longest that a replica or the store stands still.
 	Standstill time.Duration `json:"standstill,omitempty"`

@@ -35,7 +35,9 @@ func (t *Traffic) Settle(ctx context.Context) {
 	for target := range t.moods {
 		all.Go(func() { t.caller(settler).cure(ctx, target) })
 	}
-	all.Go(func() { t.caller(settler).takeLeft(ctx, since) })
+	if t.cfg.Left {
+		all.Go(func() { t.caller(settler).takeLeft(ctx, since) })
+	}
 	all.Wait()
 	t.read(ctx)
 }

@@ -27,6 +27,9 @@ type Config struct {
 	Stories int
 	// Callers is how many clients there are.
 	Callers int
+	// Left has Settle take the slots that some clients left, as soon as they
+	// must be back.
+	Left bool
 }
 
 // Traffic is the clients of one trial.

@@ -228,7 +228,7 @@ func ofStores() []Mutant {
 					"		if EventKind(kind) == EventPolicy {\n", "		if EventKind(kind) == EventPolicy+\"?\" {\n",
 				},
 			},
-			Checks: []string{"slots"},
+			Checks: []string{"slots", "letters", "probes", "caps"},
 		},
 	}
 }
