@@ -11,10 +11,13 @@ VULNCHECK := go tool -modfile=tools/go.mod govulncheck
 # The packages that start goroutines, as far as they are there.
 CONCURRENT = $(strip $(foreach d,statestore engine server notify telemetry node simulate clients/go,$(if $(wildcard $(d)),./$(d)/...)))
 FUZZTIME ?= 5s
+# How long the robustness suite goes on, and what it draws from: another day, other mutants.
+LENGTH ?= 10m
+SEED ?= $(shell date +%Y%m%d)
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 .PHONY: setup
 setup: ## fetch what the service and its tests need
@@ -65,6 +68,16 @@ breaking: ## compare the API with the last landed version and the last release
 .PHONY: bench
 bench: ## measure against the limits and write docs/PERFORMANCE.md
 	go run ./bench
+
+.PHONY: robustness
+robustness: ## press three replicas for LENGTH while things break, and write docs/RELIABILITY.md
+	@.ci/postgres >/dev/null
+	go run ./test/robustness -for $(LENGTH) -seed $(SEED) -out docs/RELIABILITY.md
+
+.PHONY: robustness-short
+robustness-short: ## the same for a few minutes, with three mutants and no page
+	@.ci/postgres >/dev/null
+	go run ./test/robustness -short -seed $(SEED)
 
 .PHONY: drill
 drill: ## run the scenarios against a server of their own

@@ -79,7 +79,7 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 			return nil, err
 		}
 		a.plan(&a.cmd)
-		if again, err = e.attempt(&a.cmd); err != nil {
+		if again, err = e.attempt(&a.cmd); err != nil { //nolint:contextcheck // a transaction outlives its callers
 			return nil, err
 		}
 	}
@@ -92,21 +92,6 @@ func (e *Engine) Acquire(ctx context.Context, req *AcquireRequest) (*AcquireResu
 	}
 	e.logAcquire(a)
 	return a.result, nil
-}
-
-// recordLost records the attempt before as lost: the grant has stored that.
-func (a *acquire) recordLost(e *Engine) {
-	if a.lost != nil && a.granted != nil {
-		e.record.lost(a.req.Namespace, a.req.OperationID, a.lost)
-	}
-}
-
-// left is what remains to be done when the caller of an Acquire has left.
-func (a *acquire) left(e *Engine) {
-	a.recordLost(e)
-	if a.granted != nil && !a.req.DryRun {
-		e.giveBack(a)
-	}
 }
 
 // endAcquire makes the command ready for its next use, unless its caller left

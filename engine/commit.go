@@ -32,13 +32,14 @@ type committer struct {
 	lanes  int
 	shared bool
 
-	mu      sync.Mutex
-	queue   queue
-	active  int  // transactions in flight
-	away    bool // the store is not there, and probed
-	probing bool
-	closed  bool
-	idle    chan struct{} // closed when all has ended after close
+	mu     sync.Mutex
+	queue  queue
+	active int  // transactions in flight
+	away   bool // the store is not there, and probed
+	closed bool
+	idle   chan struct{} // closed when all has ended after close
+
+	lost chan struct{} // told when the store is gone
 }
 
 // isShared tells the stores that are reached over a network: they serve several
@@ -50,7 +51,7 @@ func isShared(s statestore.Store) bool {
 
 func newCommitter(e *Engine, s statestore.Store) *committer {
 	lanes := max(s.Lanes(), 1)
-	return &committer{engine: e, lanes: lanes, shared: isShared(s), queue: newQueue(lanes), idle: make(chan struct{})}
+	return &committer{engine: e, lanes: lanes, shared: isShared(s), queue: newQueue(lanes), idle: make(chan struct{}), lost: make(chan struct{}, 1)}
 }
 
 // do runs a command and returns when it is committed, refused or failed, or
@@ -190,7 +191,7 @@ func (m *committer) dispatch() {
 
 // rest tells close that nothing is under way any more. The caller holds mu.
 func (m *committer) rest() {
-	if !m.closed || m.active > 0 || m.probing {
+	if !m.closed || m.active > 0 {
 		return
 	}
 	select {

@@ -138,6 +138,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	e.loops.Go(e.flushLoop)
 	if e.commits.shared {
 		e.loops.Go(e.returnLoop)
+		e.loops.Go(e.probeLoop)
 	}
 	if e.stripes.replica != "" {
 		e.loops.Go(e.stripeLoop)
@@ -223,7 +224,7 @@ func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w wo
 		if plan != nil {
 			plan(c)
 		}
-		if again, err := e.attempt(c); !again {
+		if again, err := e.attempt(c); !again { //nolint:contextcheck // a transaction outlives its callers
 			return err
 		}
 	}

@@ -273,16 +273,23 @@ func (m *committer) gone() {
 		c.again, c.done, c.err = false, true, away(errStoreGone)
 		c.wake <- struct{}{}
 	})
-	if m.closed {
-		return
+	nudge(m.lost)
+}
+
+// probeLoop looks for the store when it is gone.
+func (e *Engine) probeLoop() {
+	for {
+		select {
+		case <-e.quit:
+			return
+		case <-e.commits.lost:
+			e.probe()
+		}
 	}
-	m.probing = true
-	go m.probe()
 }
 
 // probe looks for the store until it answers a transaction.
-func (m *committer) probe() {
-	e := m.engine
+func (e *Engine) probe() {
 	e.log.Warn("the store is gone; calls are refused until it answers")
 	since := time.Now()
 	for pause := probeFirst; ; pause = min(2*pause, probeMost) {
@@ -291,7 +298,6 @@ func (m *committer) probe() {
 		case <-timer.C:
 		case <-e.quit:
 			timer.Stop()
-			m.found(false)
 			return
 		}
 		ctx, cancel := context.WithTimeout(e.background, probeTimeout)
@@ -302,19 +308,15 @@ func (m *committer) probe() {
 		cancel()
 		if err == nil {
 			e.log.Info("the store is back", "after", time.Since(since).Round(time.Millisecond))
-			m.found(true)
+			e.commits.found()
 			return
 		}
 	}
 }
 
-// found ends the probe.
-func (m *committer) found(back bool) {
+// found lets commands in again.
+func (m *committer) found() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.probing = false
-	if back {
-		m.away = false
-	}
-	m.rest()
+	m.away = false
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -170,7 +171,7 @@ func TestAStoreThatIsGoneFailsFast(t *testing.T) {
 		for i := range 3 {
 			wg.Go(func() {
 				req := ask("same") // all of one operation, so that they wait for each other
-				req.RequestID = fmt.Sprint(i)
+				req.RequestID = strconv.Itoa(i)
 				begun := time.Now()
 				if _, err := e.Acquire(t.Context(), req); !errors.Is(err, ErrUnavailable) || time.Since(begun) > 100*time.Millisecond {
 					t.Errorf("after %v: %v", time.Since(begun), err)
@@ -216,7 +217,7 @@ type crowd struct {
 // call asks until it has a grant. Every third one gives up after the first
 // error and never comes back.
 func (c *crowd) call(t *testing.T, i int) {
-	id := fmt.Sprint(i)
+	id := strconv.Itoa(i)
 	req := ask(id)
 	req.RunID = "r"
 	for range 30 {
@@ -233,8 +234,7 @@ func (c *crowd) call(t *testing.T, i int) {
 			c.lost.Add(1)
 			return
 		}
-		var full *OverloadedError
-		if errors.As(err, &full) {
+		if full, ok := errors.AsType[*OverloadedError](err); ok {
 			time.Sleep(full.Delay)
 			continue
 		}

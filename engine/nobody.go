@@ -32,6 +32,21 @@ type returns struct {
 
 func newReturns() *returns { return &returns{wake: make(chan struct{}, 1)} }
 
+// recordLost records the attempt before as lost: the grant has stored that.
+func (a *acquire) recordLost(e *Engine) {
+	if a.lost != nil && a.granted != nil {
+		e.record.lost(a.req.Namespace, a.req.OperationID, a.lost)
+	}
+}
+
+// left is what remains to be done when the caller of an Acquire has left.
+func (a *acquire) left(e *Engine) {
+	a.recordLost(e)
+	if a.granted != nil && !a.req.DryRun {
+		e.giveBack(a)
+	}
+}
+
 // giveBack releases a grant unless a repeat of the request takes it up.
 func (e *Engine) giveBack(a *acquire) {
 	r := &release{

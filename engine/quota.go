@@ -103,7 +103,7 @@ func (e *Engine) count(ctx context.Context, until time.Time, namespace string) e
 	if err := e.commits.open(); err != nil {
 		return err
 	}
-	c := e.counting(namespace)
+	c := e.counting(namespace) //nolint:contextcheck // it goes on when its callers have left
 	wait := time.NewTimer(time.Until(until))
 	defer wait.Stop()
 	select {

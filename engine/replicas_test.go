@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -60,7 +61,7 @@ func TestFirstStartsAgree(t *testing.T) {
 		wg.Wait()
 		for i, e := range engines {
 			defer e.Close(context.Background()) //nolint:errcheck // tested elsewhere
-			a, err := e.Acquire(t.Context(), ask(fmt.Sprint(i)))
+			a, err := e.Acquire(t.Context(), ask(strconv.Itoa(i)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +86,7 @@ func TestQuotasFollowWhatOthersEnd(t *testing.T) {
 		// An operation that has ended is there for a minute: 2 a second are at
 		// most 150 or so, and 1,200 in all.
 		for i := range 1200 {
-			if call(t, engines[0], engines[1+rand.IntN(2)], fmt.Sprint(i), succeeded) == nil {
+			if call(t, engines[0], engines[1+rand.IntN(2)], strconv.Itoa(i), succeeded) == nil {
 				t.Fatalf("call %d was refused", i)
 			}
 			time.Sleep(500 * time.Millisecond)
@@ -129,7 +130,7 @@ func TestDrillsEndEverywhere(t *testing.T) {
 			}
 		}
 		for i, e := range engines {
-			req := ask(fmt.Sprint(i))
+			req := ask(strconv.Itoa(i))
 			req.Namespace, req.RunID = d.Namespace, "leaf"
 			if a, err := e.Acquire(t.Context(), req); err != nil || a.Grant == nil {
 				t.Fatalf("%+v, %v", a, err)
@@ -166,7 +167,7 @@ func TestRecordingIsBoundedOverReplicas(t *testing.T) {
 			e.record.keep = keep
 		}
 		for i := range 3000 {
-			call(t, engines[rand.IntN(3)], engines[rand.IntN(3)], fmt.Sprint(i), succeeded)
+			call(t, engines[rand.IntN(3)], engines[rand.IntN(3)], strconv.Itoa(i), succeeded)
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(2 * chunkAge)
@@ -261,7 +262,7 @@ func TestRecordsNeverGoBack(t *testing.T) {
 		granted := 0
 		for i := range 400 {
 			stores[rand.IntN(3)].Shift(-time.Duration(rand.IntN(3000)) * time.Millisecond)
-			req := ask(fmt.Sprint(i))
+			req := ask(strconv.Itoa(i))
 			req.OperationID, req.RunID, req.Lease = fmt.Sprint("op-", rand.IntN(1+i)), "r", 5*time.Second
 			a, err := engines[rand.IntN(3)].Acquire(t.Context(), req)
 			if err != nil {

@@ -65,7 +65,7 @@ func (e *Engine) Report(ctx context.Context, req *ReportRequest) (*ReportResult,
 			return nil, err
 		}
 		r.plan(&r.cmd)
-		if again, err = e.attempt(&r.cmd); err != nil {
+		if again, err = e.attempt(&r.cmd); err != nil { //nolint:contextcheck // a transaction outlives its callers
 			return nil, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,7 +60,7 @@ func TestSumOfStripes(t *testing.T) {
 		start := time.Now()
 		for i := 0; time.Since(start) < 4*time.Second; i++ {
 			at := rand.IntN(3)
-			if call(t, engines[rand.IntN(3)], engines[at], fmt.Sprint(i), succeeded) == nil {
+			if call(t, engines[rand.IntN(3)], engines[at], strconv.Itoa(i), succeeded) == nil {
 				t.Fatal("a call was refused")
 			}
 			taken = append(taken, time.Now())
@@ -128,7 +129,7 @@ func TestStripesOutliveTheirReplica(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 5 {
-			call(t, e, e, fmt.Sprint(i), succeeded)
+			call(t, e, e, strconv.Itoa(i), succeeded)
 		}
 		if err := e.Close(context.Background()); err != nil {
 			t.Fatal(err)
@@ -172,7 +173,7 @@ func TestTallyWithoutAName(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			call(t, e, e, fmt.Sprint(i), succeeded)
+			call(t, e, e, strconv.Itoa(i), succeeded)
 			if got := window(t, e); int(got.Successes) != i+1 {
 				t.Errorf("process %d sees %+v", i, got)
 			}
@@ -192,7 +193,7 @@ func TestQuietReplicasReadNothing(t *testing.T) {
 		time.Sleep(stripeIdle + time.Second)
 		before := stores[1].Reads()
 		for i := range 20 {
-			call(t, engines[0], engines[0], fmt.Sprint(i), succeeded)
+			call(t, engines[0], engines[0], strconv.Itoa(i), succeeded)
 		}
 		time.Sleep(5 * time.Second)
 		if n := stores[1].Reads() - before; n != 0 {

@@ -101,7 +101,7 @@ func (e *Engine) sweepMany(ctx context.Context, due []statestore.DueKey) error {
 		c.begin(ctx, e, d.Key.Namespace, false, &sweep{key: d.Key, depth: e.depth(ctx, d.Key)})
 		commands = append(commands, c)
 	}
-	e.commits.all(commands)
+	e.commits.all(commands) //nolint:contextcheck // a transaction outlives its callers
 	for _, c := range commands {
 		if c.err != nil && !errors.Is(c.err, errOutdated) { // that one comes next time
 			return c.err

@@ -5,7 +5,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -141,7 +141,7 @@ func TestCallsTellNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engines, stores := replicas(t, 2, distant.Config{Lanes: 2})
 		for i := range 100 {
-			a, err := engines[0].Acquire(t.Context(), ask(fmt.Sprint(i)))
+			a, err := engines[0].Acquire(t.Context(), ask(strconv.Itoa(i)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func TestCallsTellNothing(t *testing.T) {
 			t.Errorf("100 calls sent %d messages", n)
 		}
 		for i := range 1000 {
-			engines[0].teller.note(&Event{Kind: EventTransition, Namespace: strings.Repeat("n", 100) + fmt.Sprint(i)})
+			engines[0].teller.note(&Event{Kind: EventTransition, Namespace: strings.Repeat("n", 100) + strconv.Itoa(i)})
 		}
 		if m := engines[0].teller.message(); m != tellAll {
 			t.Errorf("a message of %d bytes for 1000 namespaces", len(m))

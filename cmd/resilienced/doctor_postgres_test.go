@@ -91,7 +91,9 @@ func TestDoctorOfSQLite(t *testing.T) {
 	f, _ = storeFindings(t, "sqlite:"+path)
 	wantFinding(t, f, "store", good, "is not in use")
 	wantFinding(t, f, "store/schema", good, "^version 1")
-	if code, _, errs := runAt(t, nobody(t), "doctor", "--store", "memory"); code != exitUsage || !strings.Contains(errs, "in memory") {
-		t.Errorf("memory: exit %d, %s", code, errs)
+	f, _ = storeFindings(t, "memory")
+	wantFinding(t, f, "store", good, "in the server's memory")
+	if code, _, errs := runAt(t, nobody(t), "doctor", "--store", "redis"); code != exitUsage || !strings.Contains(errs, "sqlite:PATH") {
+		t.Errorf("no store: exit %d, %s", code, errs)
 	}
 }

@@ -87,7 +87,7 @@ func storeError(err error) error {
 	case errors.Is(err, node.ErrNoSuchStore), errors.Is(err, node.ErrMemoryStore), errors.Is(err, node.ErrSameStore):
 		return fail(exitUsage, err)
 	case errors.Is(err, context.Canceled):
-		return fail(exitTemporary, errors.New("interrupted; the same command goes on where it stopped"))
+		return fail(exitTemporary, errors.New("interrupted; run the same command again, a copy goes on where it stopped"))
 	default:
 		return fail(exitUnavailable, err)
 	}

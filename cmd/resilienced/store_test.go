@@ -161,13 +161,22 @@ func largerThan(path string, size int64) bool {
 
 // killDuringCopy starts a copy in a process of its own and kills it when the
 // work has begun.
-func killDuringCopy(t *testing.T, from, to string, begun func() bool, more ...string) {
+func killDuringCopy(t *testing.T, from, to string, begun func() bool) {
+	t.Helper()
+	if state, said := signalDuringCopy(t, from, to, begun, os.Kill); state.Exited() {
+		t.Fatalf("it was not killed: %v\n%s", state, said)
+	}
+}
+
+// signalDuringCopy starts a copy in a process of its own, sends it a signal when
+// the work has begun, and says how it ended.
+func signalDuringCopy(t *testing.T, from, to string, begun func() bool, signal os.Signal) (*os.ProcessState, string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, append([]string{"store", "copy", from, to}, more...)...)
+	cmd := exec.CommandContext(t.Context(), self, "store", "copy", from, to)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	var said locked
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -179,15 +188,30 @@ func killDuringCopy(t *testing.T, from, to string, begun func() bool, more ...st
 	for !begun() {
 		select {
 		case err := <-ended:
-			t.Fatalf("it came to its end before it could be killed: %v\n%s", err, said.String())
+			t.Fatalf("it came to its end before the signal: %v\n%s", err, said.String())
 		case <-time.After(time.Millisecond):
 		}
 	}
-	if err := cmd.Process.Kill(); err != nil {
+	if err := cmd.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err == nil || cmd.ProcessState.Exited() {
-		t.Fatalf("it was not killed: %v\n%s", err, said.String())
+	if err := <-ended; err == nil {
+		t.Fatalf("it came to its end in spite of the signal\n%s", said.String())
+	}
+	return cmd.ProcessState, said.String()
+}
+
+// Control-C ends a copy in order, says how to go on, and leaves the mark.
+func TestStoreCopyIsInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from.db"), filepath.Join(dir, "to.db")
+	bulk(t, from, 20_000)
+	state, said := signalDuringCopy(t, "sqlite:"+from, "sqlite:"+to, func() bool { return largerThan(to+"-wal", 1<<20) }, os.Interrupt)
+	if state.ExitCode() != exitTemporary || !strings.Contains(said, "goes on where it stopped") {
+		t.Errorf("%v\n%s", state, said)
+	}
+	if code, out, errs := run(t, "store", "copy", "sqlite:"+from, "sqlite:"+to); code != exitOK || !strings.Contains(out, "were there from before") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 }
 

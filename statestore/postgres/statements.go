@@ -120,9 +120,9 @@ func newStatements(schema string) statements {
 			"SELECT w.namespace FROM w WHERE w.namespace IS NOT NULL) AS f ORDER BY 1"),
 
 		due: fill("SELECT kind, namespace, name, due FROM {records} " +
-			"WHERE due_slot <= $1::bigint >> 26 AND due <= $1 ORDER BY due_slot, due LIMIT $2"),
+			"WHERE due_slot <= $1::bigint >> 23 AND due <= $1 ORDER BY due_slot, due LIMIT $2"),
 		dueExcept: fill("SELECT kind, namespace, name, due FROM {records} " +
-			"WHERE due_slot <= $1::bigint >> 26 AND due <= $1 AND NOT starts_with(namespace, $3) ORDER BY due_slot, due LIMIT $2"),
+			"WHERE due_slot <= $1::bigint >> 23 AND due <= $1 AND NOT starts_with(namespace, $3) ORDER BY due_slot, due LIMIT $2"),
 		dueWithin: fill("SELECT r.kind, r.namespace, r.name, r.due FROM unnest($3::smallint[]) AS k(kind) " +
 			"JOIN {records} r ON r.kind = k.kind AND r.namespace = $4 WHERE r.due <= $1 ORDER BY r.due LIMIT $2"),
 		rows: fill("SELECT name, ord, due, body FROM {records} WHERE kind = $1 AND namespace = $2"),

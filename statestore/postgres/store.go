@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -80,6 +81,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// longestDial bounds how long a connection may take to be made, where the DSN
+// does not say, also for a store whose statements may take long.
+const longestDial = 10 * time.Second
+
 // prepare makes a store that is not open yet, and the first connection.
 func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
 	s := &Store{
@@ -94,11 +99,11 @@ func prepare(ctx context.Context, cfg Config) (*Store, *pgx.Conn, error) {
 		s.limits = append(s.limits, strconv.FormatInt(d, 10))
 	}
 	var err error
-	if s.conns, err = parse(cfg.DSN, cfg.TripTimeout); err != nil {
+	if s.conns, err = parse(cfg.DSN, min(cfg.TripTimeout, longestDial)); err != nil {
 		return nil, nil, dsnError(err)
 	}
 	if cfg.ListenDSN != "" {
-		if s.listenAt, err = parse(cfg.ListenDSN, cfg.TripTimeout); err != nil {
+		if s.listenAt, err = parse(cfg.ListenDSN, min(cfg.TripTimeout, longestDial)); err != nil {
 			return nil, nil, dsnError(err)
 		}
 	}

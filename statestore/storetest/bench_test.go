@@ -12,6 +12,7 @@ import (
 	"github.com/resilienced/resilienced/statestore/memory"
 	"github.com/resilienced/resilienced/statestore/sqlite"
 	"github.com/resilienced/resilienced/statestore/storetest"
+	"github.com/resilienced/resilienced/test/pgserver"
 )
 
 // benchStores opens one new store of each kind, with its own defaults.
@@ -25,6 +26,15 @@ func benchStores() map[string]func(b *testing.B) statestore.Store {
 				b.Fatal(err)
 			}
 			s, err := sqlite.Open(b.Context(), sqlite.Config{Path: filepath.Join(b.TempDir(), "records.db"), Codec: codec})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return s
+		},
+		"postgres": func(b *testing.B) statestore.Store {
+			b.Helper()
+			server := startPostgres(b, pgserver.Options{Sync: true})
+			s, err := openPostgres(b.Context(), newDatabase(b, server)+" resilienced")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -46,7 +56,7 @@ func loads() map[string]func(turn, i int) int {
 }
 
 func BenchmarkUpdate(b *testing.B) {
-	for _, store := range []string{"memory", "sqlite"} {
+	for _, store := range []string{"memory", "sqlite", "postgres"} {
 		for _, d := range []statestore.Durability{statestore.Durable, statestore.Rebuildable} {
 			waits := map[statestore.Durability]string{statestore.Durable: "durable", statestore.Rebuildable: "rebuildable"}[d]
 			for _, load := range []string{"hot", "spread", "new"} {

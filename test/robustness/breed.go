@@ -102,7 +102,7 @@ func (s *session) hunt(ctx context.Context, f *found) error {
 	if err != nil {
 		return err
 	}
-	defer s.close(c)
+	defer s.close(c) //nolint:contextcheck // it is ended also when the context is over
 	for f.trials < mutantTrials && len(f.by) == 0 {
 		f.trials++
 		began := time.Now()

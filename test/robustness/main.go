@@ -77,7 +77,10 @@ func (o *options) postgres() bool { return o.store == cluster.Postgres }
 
 // choose leaves the kinds that were asked for.
 func (o *options) choose(kinds []string) []string {
-	if o.only == "" {
+	switch {
+	case o.only == "" && o.short:
+		return draw(kinds, o.seed)
+	case o.only == "":
 		return kinds
 	}
 	want := strings.Split(o.only, ";")
@@ -97,6 +100,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	s := &session{options: o, dir: dir, began: time.Now(), service: map[string]*tally{}}
+	s.say("seed %d", o.seed)
 	if o.keep != "" {
 		if s.history, err = os.Create(o.keep); err != nil {
 			return err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,30 @@ func kinds(c *cluster.Cluster) []string {
 		all = append(all, k.Name)
 	}
 	return append(all, mixed)
+}
+
+// network are the kinds of faults of connections. There are the same between a
+// replica and the database.
+func network() []string {
+	return []string{"partition", "black hole", "delay", "throttle", "reset after n bytes", "half-close", "drop"}
+}
+
+// shortNetwork is how many of them the short form draws.
+const shortNetwork = 5
+
+// draw leaves a few kinds of faults of connections, and all other kinds.
+func draw(kinds []string, seed uint64) []string {
+	isNetwork := func(kind string) bool { return slices.Contains(network(), strings.TrimSuffix(kind, ", database")) }
+	var some []string
+	for _, k := range kinds {
+		if isNetwork(k) {
+			some = append(some, k)
+		}
+	}
+	dice := rand.New(rand.NewPCG(seed, 1<<33))
+	dice.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+	some = some[:min(len(some), shortNetwork)]
+	return slices.DeleteFunc(kinds, func(k string) bool { return isNetwork(k) && !slices.Contains(some, k) })
 }
 
 // faultKinds are the kinds of faults. Clocks are skewed by seconds, since a

@@ -95,7 +95,7 @@ func (s *session) press(ctx context.Context) error {
 		return err
 	}
 	var c *cluster.Cluster
-	defer func() { s.close(c) }()
+	defer func() { s.close(c) }() //nolint:contextcheck // it is ended also when the context is over
 	for round := 0; round == 0 || time.Since(s.began) < s.options.length; round++ {
 		if c == nil {
 			if c, err = s.start(ctx, binary); err != nil {
@@ -141,7 +141,7 @@ func (s *session) turn(ctx context.Context, c *cluster.Cluster, kind string) (*c
 		}
 		s.say("%s: the suite failed: %v", kind, err)
 		s.note(&verdict{setup: t.setup, void: err.Error()})
-		s.close(c)
+		s.close(c) //nolint:contextcheck // it is ended also when the context is over
 		return nil, nil
 	}
 	s.note(v)
@@ -150,11 +150,11 @@ func (s *session) turn(ctx context.Context, c *cluster.Cluster, kind string) (*c
 	if err := c.AwaitWhole(bounded); err != nil {
 		s.failed = append(s.failed, fmt.Sprintf("trial %d, %s: the cluster does not recover: %v", s.trials, kind, err))
 		s.say("%s", s.failed[len(s.failed)-1])
-		s.close(c)
+		s.close(c) //nolint:contextcheck // it is ended also when the context is over
 		return nil, nil
 	}
 	if len(c.Faulty()) > 0 {
-		s.close(c)
+		s.close(c) //nolint:contextcheck // it is ended also when the context is over
 		return nil, nil
 	}
 	return c, nil

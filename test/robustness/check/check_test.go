@@ -3,7 +3,7 @@
 package check
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,7 +195,7 @@ var cases = []struct {
 	{"trips that are seen too late", func(t *tape) {
 		for n := range 30 {
 			at, generation := 1000*n, uint64(2*n+2)
-			name := fmt.Sprint(n)
+			name := strconv.Itoa(n)
 			t.add(probing(name, generation-1, false), at, at+1).add(voted(name, generation-1, generation, "OPEN", true, true), at+10, at+20)
 			t.add(history.Event{RPC: history.Watch, Target: "probe", Generation: generation}, at+200, at+200)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -38,6 +39,9 @@ func Build(ctx context.Context, s Source) (string, error) {
 		return "", err
 	}
 	root := filepath.Dir(module)
+	if err := look(root); err != nil {
+		return "", err
+	}
 	args := []string{"build", "-o", filepath.Join(s.Dir, "resilienced")}
 	if s.Race {
 		args = append(args, "-race")
@@ -58,6 +62,17 @@ func Build(ctx context.Context, s Source) (string, error) {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return filepath.Join(s.Dir, "resilienced"), nil
+}
+
+// look reads the module's folders. Go's test cache sees what this process reads
+// and not what `go build` does, and would repeat the result of an old build.
+func look(root string) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir
+		}
+		return err
+	})
 }
 
 // overlay writes the file for `go build -overlay`, and returns "" if nothing

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -60,7 +61,7 @@ func (r *Recorder) Events() ([]Event, error) {
 	if r.full {
 		return nil, ErrFull
 	}
-	return r.events[:len(r.events):len(r.events)], nil
+	return slices.Clip(r.events), nil
 }
 
 // Write writes a history as JSON lines.

@@ -139,17 +139,16 @@ func (c *caller) beat(ctx context.Context, e *entry) history.Event {
 	return got
 }
 
-// hold keeps the permit for a while and renews its lease. It returns false if
-// that is lost.
-func (c *caller) hold(ctx context.Context, e *entry, d time.Duration) bool {
+// hold keeps the permit for a while and renews its lease, until that is lost.
+func (c *caller) hold(ctx context.Context, e *entry, d time.Duration) {
 	for until := time.Now().Add(d); ; {
 		c.pause(ctx, min(time.Until(until), e.permit.GetLease().AsDuration()/3))
 		if left := time.Until(until); left <= 0 || ctx.Err() != nil {
-			return true
+			return
 		}
 		switch got := c.beat(ctx, e); got.Outcome {
 		case history.Denied:
-			return false
+			return
 		case history.Unknown, history.Refused:
 			c.at = (c.at + 1) % len(c.wires)
 		default:

@@ -121,9 +121,9 @@ type actor struct {
 
 func actors() []actor {
 	return []actor{
-		{40, (*caller).spend},
+		{36, (*caller).spend},
 		{15, (*caller).slot},
-		{8, (*caller).turned},
+		{12, (*caller).turned},
 		{22, (*caller).probe},
 		{5, (*caller).pay},
 		{5, (*caller).write},

@@ -217,11 +217,17 @@ func ofStores() []Mutant {
 			Checks: []string{"trips"},
 		},
 		{
-			Name: "policy-epoch-ignored", Breaks: "a replica decides by the policy that it knows, also when it is not in force any more", Postgres: true,
-			Edits: []Edit{{
-				"engine/execute.go",
-				"		if member.policies.epoch != epochIn(c.mark) {\n", "		if member.policies.epoch > epochIn(c.mark)+1000 {\n",
-			}},
+			Name: "policy-epoch-ignored", Breaks: "a replica decides by the policy that it knows, without a look whether it is in force, and hears of no other", Postgres: true,
+			Edits: []Edit{
+				{
+					"engine/execute.go",
+					"		if member.policies.epoch != epochIn(c.mark) {\n", "		if member.policies.epoch > epochIn(c.mark)+1000 {\n",
+				},
+				{
+					"engine/wake.go",
+					"		if EventKind(kind) == EventPolicy {\n", "		if EventKind(kind) == EventPolicy+\"?\" {\n",
+				},
+			},
 			Checks: []string{"slots"},
 		},
 	}
