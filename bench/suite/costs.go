@@ -20,34 +20,35 @@ import (
 )
 
 // costsOf measures what goes into the model for a workload: transactions of
-// known sizes, by one caller, and calls on an engine in memory.
-func (s *Suite) costsOf(ctx context.Context, w workload) (c queue.Costs, err error) {
+// known sizes, by one caller, and calls on an engine in memory. It also says how
+// many lanes the store has.
+func (s *Suite) costsOf(ctx context.Context, w workload) (c queue.Costs, lanes int, err error) {
 	p, err := s.place(ctx, sharedKind)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	store, err := p.Store(ctx)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	server, err := s.postmaster(ctx)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	b := &direct.Batches{Store: store, Hot: w.keys == queue.Hot, Own: w.keys == queue.Own, Server: server}
 	sizes := s.cfg.Size.Batches
 	if err := b.Prepare(ctx, sizes[len(sizes)-1]); err != nil {
-		return c, err
+		return c, 0, err
 	}
 	if _, err := b.Run(ctx, 1, s.cfg.Size.Warm); err != nil {
-		return c, err
+		return c, 0, err
 	}
 	var all []*direct.Batch
 	for _, n := range sizes {
 		m, err := b.Run(ctx, n, s.cfg.Size.Calibrate)
 		if err != nil {
-			return c, err
+			return c, 0, err
 		}
 		all = append(all, m)
 	}
@@ -58,14 +59,14 @@ func (s *Suite) costsOf(ctx context.Context, w workload) (c queue.Costs, err err
 	b.Durability = statestore.Durable
 	durable, err := b.Run(ctx, 1, s.cfg.Size.Calibrate)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	c.Flush = max(durable.Wall-one.Wall, 0)
 	c.Spread = min(durable.Spread, 1)
 	rules, err := s.ruleTime(ctx, w)
 	c.Caller = rules / 2
 	c.Ours.Command += rules - rules/2
-	return c, err
+	return c, store.Lanes(), err
 }
 
 // fit draws a line through the costs of batches: what a batch costs, and what
