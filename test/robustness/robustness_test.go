@@ -19,9 +19,6 @@ import (
 // TestTrialOfOneReplica takes one replica through a trial in which it is
 // killed: the suite itself works, and the checks have something to look at.
 func TestTrialOfOneReplica(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds the service and takes 10 s")
-	}
 	s := &session{options: options{store: cluster.SQLite}, dir: t.TempDir(), began: time.Now(), service: map[string]*tally{}}
 	binary, err := cluster.Build(t.Context(), cluster.Source{Dir: s.dir})
 	if err != nil {
@@ -76,17 +73,19 @@ func TestDrawKeepsWhatIsNoConnection(t *testing.T) {
 // TestPageSaysWhatHappened: violations, void trials and mutants that were not
 // found are in the report, and make the session fail.
 func TestPageSaysWhatHappened(t *testing.T) {
-	s := &session{options: options{store: cluster.Postgres, seed: 7}, commit: "abc", began: time.Now(), service: map[string]*tally{}, trials: 2}
+	s := &session{options: options{store: cluster.Postgres, seed: 7}, commit: "abc", began: time.Now(), service: map[string]*tally{}}
 	good := &verdict{setup: history.Setup{Trial: 1, Fault: "replica killed"}, proofs: []string{"signal: killed"}, figures: figures{
 		Trials: 1, Calls: map[history.Outcome]int{history.OK: 17}, CalmCall: 300, Calm: time.Second,
 	}, results: []check.Result{{Check: "caps", Checked: 12}}}
 	s.note(good)
 	s.note(&verdict{setup: history.Setup{Trial: 2, Fault: "drop"}, void: "no connection cut"})
 	s.zoo = []*hunted{{mutant: zoo.Mutant{Name: "a-mutant", Checks: []string{"caps"}}, by: []string{"caps", "slots"}, trials: 1}}
-	if err := s.end(); err == nil || !strings.Contains(err.Error(), "void") {
-		t.Errorf("half of the trials are void: %v", err)
+	if err := s.end(); err == nil || !strings.Contains(err.Error(), "only void ones: drop") {
+		t.Errorf("half of the kinds have void trials only: %v", err)
 	}
-	s.trials = 20
+	for _, kind := range []string{"delay", "throttle", "partition"} {
+		s.note(&verdict{setup: history.Setup{Fault: kind}, figures: good.figures})
+	}
 	if err := s.end(); err != nil {
 		t.Error(err)
 	}
