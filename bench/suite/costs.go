@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/resilienced/resilienced/bench/direct"
-	"github.com/resilienced/resilienced/bench/load"
 	"github.com/resilienced/resilienced/bench/process"
 	"github.com/resilienced/resilienced/bench/queue"
 	"github.com/resilienced/resilienced/statestore"
@@ -101,21 +100,22 @@ func (s *Suite) ruleTime(ctx context.Context, w workload) (each time.Duration, e
 	if err := e.CappedRuns(ctx, w.runs); err != nil {
 		return 0, err
 	}
-	probe := func(context.Context) (load.Reading, error) { return load.Reading{CPU: process.SelfTime()}, nil }
-	loop := load.Closed{Callers: 1, Warm: s.cfg.Size.Warm, For: s.cfg.Size.Calibrate}
-	r, err := loop.Run(ctx, e.Pairs(w.asks), probe)
-	if err != nil || r.Calls == 0 {
-		return 0, errors.Join(err, errNothing(r))
+	next := w.asks(0)
+	p := e.Pair(next())
+	const least = 8
+	calls := 0
+	used := process.SelfTime()
+	for begun := time.Now(); time.Since(begun) < s.cfg.Size.Calibrate || calls < least; calls += 2 {
+		p.Ask = next()
+		permit, err := p.Acquire(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if err := p.Report(ctx, permit); err != nil {
+			return 0, err
+		}
 	}
-	return r.Used.CPU / time.Duration(r.Calls), nil
-}
-
-// errNothing says that a load made no call.
-func errNothing(r *load.Result) error {
-	if r != nil && r.Calls == 0 {
-		return errors.New("the engine in memory made no call in its time")
-	}
-	return nil
+	return (process.SelfTime() - used) / time.Duration(calls), nil
 }
 
 // postmaster is the number of PostgreSQL's first process.

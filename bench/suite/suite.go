@@ -74,7 +74,7 @@ type Growth struct{ Runs, Targets int }
 func Full() Size {
 	return Size{
 		Callers: []int{1, 16, 64, 256}, Rounds: 8, Slice: 300 * time.Millisecond, Settle: 40 * time.Millisecond,
-		Warm: 300 * time.Millisecond, Open: 2500 * time.Millisecond, Attempts: 3, Repeats: 5,
+		Warm: 300 * time.Millisecond, Open: 2500 * time.Millisecond, Attempts: 3, Repeats: 8,
 		Profile: 3 * time.Second, Allocations: true,
 		Connections: []int{1, 4, 16, 32}, Runs: 10_000, Rings: 50, Few: Growth{1_000, 100}, Many: Growth{1_000_000, 100_000}, Records: 20_000,
 		Steady: 80 * time.Second, Simulated: 4 * time.Second, Waits: 3 * time.Second, Calibrate: time.Second, Batches: []int{1, 16, 64, 256},
