@@ -62,6 +62,7 @@ type command struct {
 	parkings   int
 
 	until time.Time // its caller waits no longer; zero: as long as ctx
+	began time.Time // when it came to a lane; zero if its caller waits for ever
 	kept
 
 	events  []Event

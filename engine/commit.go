@@ -51,7 +51,11 @@ func isShared(s statestore.Store) bool {
 
 func newCommitter(e *Engine, s statestore.Store) *committer {
 	lanes := max(s.Lanes(), 1)
-	return &committer{engine: e, lanes: lanes, shared: isShared(s), queue: newQueue(lanes), idle: make(chan struct{}), lost: make(chan struct{}, 1)}
+	m := &committer{engine: e, lanes: lanes, shared: isShared(s), queue: newQueue(lanes), idle: make(chan struct{}), lost: make(chan struct{}, 1)}
+	if m.shared {
+		m.queue.intake = newIntake(waitingPerJob * lanes)
+	}
+	return m
 }
 
 // do runs a command and returns when it is committed, refused or failed, or
@@ -88,6 +92,9 @@ func (m *committer) enqueue(c *command) error {
 	limit := waitingPerJob * m.lanes
 	if (c.urgent && m.queue.urgents >= limit) || (!c.urgent && m.queue.plains >= limit) {
 		return &OverloadedError{Delay: overloadDelay}
+	}
+	if !c.urgent && !m.queue.intake.takes(c.namespace, m.queue.plains) {
+		return &OverloadedError{Delay: jittered(slowDelay)}
 	}
 	if c.wake == nil {
 		c.wake = make(chan struct{}, 1)

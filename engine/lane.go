@@ -97,6 +97,9 @@ func (e *Engine) patiently(ctx context.Context, until time.Time, read func(conte
 
 // ride takes a command through a lane.
 func (m *committer) ride(c *command) error {
+	if !c.until.IsZero() {
+		c.began = time.Now()
+	}
 	m.mu.Lock()
 	err := m.refusal()
 	if err == nil {
@@ -115,7 +118,7 @@ func (m *committer) ride(c *command) error {
 			return m.leave(c)
 		}
 	}
-	wait := time.Until(c.until)
+	wait := c.until.Sub(c.began)
 	if c.timer == nil {
 		c.timer = time.NewTimer(wait)
 	} else {
@@ -194,7 +197,9 @@ func (m *committer) lane(b batch) {
 // it is under way, those who ask again at once fill the next.
 func (m *committer) next(b batch) (following batch) {
 	finished := make([]*command, 0, len(b.members))
+	now := time.Now()
 	m.mu.Lock()
+	m.queue.intake.follow(b.members, now)
 	m.queue.unhold(b.keys)
 	for _, c := range b.members {
 		if m.conclude(c) {

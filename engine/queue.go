@@ -24,6 +24,7 @@ type queue struct {
 
 	held    map[statestore.Key]*hold // nil with one lane: then nothing collides
 	patient *command                 // was parked so often that its keys are kept for it
+	intake  intake                   // of a shared store
 }
 
 // hold is a key that a transaction in flight writes, or that is kept for the
@@ -120,9 +121,10 @@ func (q *queue) line(c *command) *fifo {
 func (q *queue) count(c *command, by int) {
 	if c.urgent {
 		q.urgents += by
-	} else {
-		q.plains += by
+		return
 	}
+	q.plains += by
+	q.intake.count(c.namespace, by)
 }
 
 // remove takes a command out, wherever it waits.

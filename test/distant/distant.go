@@ -24,6 +24,8 @@ type Config struct {
 	Lanes int
 	// Latency is how long a transaction takes; a read takes half of it.
 	Latency time.Duration
+	// PerRecord is how much longer it takes for each record that it changes.
+	PerRecord time.Duration
 }
 
 // Net is one store and the processes that are connected to it. New makes one.
@@ -176,7 +178,13 @@ func (s *Store) Update(ctx context.Context, entries []*statestore.Entry, fn stat
 	if late != nil {
 		<-late
 	}
-	time.Sleep(s.net.cfg.Latency / 2)
+	changed := 0
+	for _, e := range entries {
+		if e.Changed() {
+			changed++
+		}
+	}
+	time.Sleep(s.net.cfg.Latency/2 + time.Duration(changed)*s.net.cfg.PerRecord)
 	return nil
 }
 
