@@ -166,8 +166,8 @@ func (m *committer) leave(c *command) error {
 	case c.list == nil:
 		c.left = true
 		m.mu.Unlock()
-		if err := c.ctx.Err(); err != nil {
-			return unknown(context.Cause(c.ctx))
+		if c.ctx.Err() != nil { // what callers are told then says to repeat, too
+			return context.Cause(c.ctx)
 		}
 		return unknown(errStoreSlow)
 	}

@@ -13,41 +13,41 @@ import (
 	"time"
 
 	"github.com/resilienced/resilienced/bench/direct"
-	"github.com/resilienced/resilienced/bench/load"
 	"github.com/resilienced/resilienced/bench/process"
 	"github.com/resilienced/resilienced/bench/queue"
 	"github.com/resilienced/resilienced/statestore"
 )
 
 // costsOf measures what goes into the model for a workload: transactions of
-// known sizes, by one caller, and calls on an engine in memory.
-func (s *Suite) costsOf(ctx context.Context, w workload) (c queue.Costs, err error) {
+// known sizes, by one caller, and calls on an engine in memory. It also says how
+// many lanes the store has.
+func (s *Suite) costsOf(ctx context.Context, w workload) (c queue.Costs, lanes int, err error) {
 	p, err := s.place(ctx, sharedKind)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	store, err := p.Store(ctx)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	server, err := s.postmaster(ctx)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	b := &direct.Batches{Store: store, Hot: w.keys == queue.Hot, Own: w.keys == queue.Own, Server: server}
 	sizes := s.cfg.Size.Batches
 	if err := b.Prepare(ctx, sizes[len(sizes)-1]); err != nil {
-		return c, err
+		return c, 0, err
 	}
 	if _, err := b.Run(ctx, 1, s.cfg.Size.Warm); err != nil {
-		return c, err
+		return c, 0, err
 	}
 	var all []*direct.Batch
 	for _, n := range sizes {
 		m, err := b.Run(ctx, n, s.cfg.Size.Calibrate)
 		if err != nil {
-			return c, err
+			return c, 0, err
 		}
 		all = append(all, m)
 	}
@@ -58,14 +58,14 @@ func (s *Suite) costsOf(ctx context.Context, w workload) (c queue.Costs, err err
 	b.Durability = statestore.Durable
 	durable, err := b.Run(ctx, 1, s.cfg.Size.Calibrate)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	c.Flush = max(durable.Wall-one.Wall, 0)
 	c.Spread = min(durable.Spread, 1)
 	rules, err := s.ruleTime(ctx, w)
 	c.Caller = rules / 2
 	c.Ours.Command += rules - rules/2
-	return c, err
+	return c, store.Lanes(), err
 }
 
 // fit draws a line through the costs of batches: what a batch costs, and what
@@ -100,21 +100,22 @@ func (s *Suite) ruleTime(ctx context.Context, w workload) (each time.Duration, e
 	if err := e.CappedRuns(ctx, w.runs); err != nil {
 		return 0, err
 	}
-	probe := func(context.Context) (load.Reading, error) { return load.Reading{CPU: process.SelfTime()}, nil }
-	loop := load.Closed{Callers: 1, Warm: s.cfg.Size.Warm, For: s.cfg.Size.Calibrate}
-	r, err := loop.Run(ctx, e.Pairs(w.asks), probe)
-	if err != nil || r.Calls == 0 {
-		return 0, errors.Join(err, errNothing(r))
+	next := w.asks(0)
+	p := e.Pair(next())
+	const least = 8
+	calls := 0
+	used := process.SelfTime()
+	for begun := time.Now(); time.Since(begun) < s.cfg.Size.Calibrate || calls < least; calls += 2 {
+		p.Ask = next()
+		permit, err := p.Acquire(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if err := p.Report(ctx, permit); err != nil {
+			return 0, err
+		}
 	}
-	return r.Used.CPU / time.Duration(r.Calls), nil
-}
-
-// errNothing says that a load made no call.
-func errNothing(r *load.Result) error {
-	if r != nil && r.Calls == 0 {
-		return errors.New("the engine in memory made no call in its time")
-	}
-	return nil
+	return (process.SelfTime() - used) / time.Duration(calls), nil
 }
 
 // postmaster is the number of PostgreSQL's first process.

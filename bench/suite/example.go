@@ -36,7 +36,7 @@ type asking struct {
 // example asks the service at the rate of the worked example.
 func (s *Suite) example(ctx context.Context) error {
 	t := &page.Table{Head: []string{
-		"what", "replicas", "calls/s asked", "answered", "p50 / p99 of an RPC", "RPCs a commit", "commits/s", "processors, resilienced", "processors, PostgreSQL", "WAL a call", "connections",
+		"what", "replicas", "measured after", "calls/s asked", "answered", "p50 / p99 of an RPC", "RPCs a commit", "commits/s", "processors, resilienced", "processors, PostgreSQL", "WAL a call", "connections",
 	}}
 	part := 1.0
 	if !s.cfg.Size.Allocations { // a short run
@@ -46,23 +46,24 @@ func (s *Suite) example(ctx context.Context) error {
 	for _, c := range []struct {
 		name     string
 		replicas int
+		warm     time.Duration
 		asks     func(caller int) direct.Ask
 	}{
-		{"a capped run for each agent", 1, func(i int) direct.Ask { return direct.Ask{Run: direct.RunOf(i % exampleAgents), Target: direct.Target} }},
-		{"one capped run for all", 1, func(int) direct.Ask { return direct.Ask{Run: hotRun, Target: direct.Target} }},
-		{"no run, one healthy target", 1, func(int) direct.Ask { return direct.Ask{Target: direct.Target} }},
-		{"a capped run for each agent", replicated, func(i int) direct.Ask { return direct.Ask{Run: direct.RunOf(i % exampleAgents), Target: direct.Target} }},
+		{"a capped run for each agent", 1, s.cfg.Size.Steady, func(i int) direct.Ask { return direct.Ask{Run: direct.RunOf(i % exampleAgents), Target: direct.Target} }},
+		{"one capped run for all", 1, s.cfg.Size.Open, func(int) direct.Ask { return direct.Ask{Run: hotRun, Target: direct.Target} }},
+		{"no run, one healthy target", 1, s.cfg.Size.Open, func(int) direct.Ask { return direct.Ask{Target: direct.Target} }},
+		{"a capped run for each agent", replicated, s.cfg.Size.Open, func(i int) direct.Ask { return direct.Ask{Run: direct.RunOf(i % exampleAgents), Target: direct.Target} }},
 	} {
 		var a *asking
 		err := s.steady(ctx, "worked example", func(ctx context.Context) (err error) {
-			a, err = s.askAt(ctx, rate, c.replicas, c.asks)
+			a, err = s.askAt(ctx, rate, c.replicas, c.warm, c.asks)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		s.say("worked example: %s, %d replicas", c.name, c.replicas)
-		cells := []string{c.name, strconv.Itoa(c.replicas), page.Count(rate)}
+		cells := []string{c.name, strconv.Itoa(c.replicas), c.warm.String(), page.Count(rate)}
 		if a.behind {
 			t.Add(append(cells, "fell behind", "", "", "", "", "", "", strconv.Itoa(a.connections))...)
 			continue
@@ -75,14 +76,15 @@ func (s *Suite) example(ctx context.Context) error {
 	s.shared.tables[TableExample] = t
 	s.sections = append(s.sections, page.Section{Title: "(o) The worked example", Parts: []page.Part{
 		{Text: fmt.Sprintf("%d agents, %d calls a second each; a call is an Acquire and a Report. They fall due evenly, whether or not earlier ones are answered. "+
-			"Load generator, service and PostgreSQL share this machine's processors; those of the load generator are not counted.", exampleAgents, exampleCalls)},
+			"Load generator, service and PostgreSQL share this machine's processors; those of the load generator are not counted. "+
+			"After a minute the first operations are deleted again; only the row that is measured later has that in it.", exampleAgents, exampleCalls)},
 		{Table: t},
 	}})
 	return nil
 }
 
 // askAt asks nodes on PostgreSQL at a fixed rate.
-func (s *Suite) askAt(ctx context.Context, rate float64, replicas int, asks func(caller int) direct.Ask) (a *asking, err error) {
+func (s *Suite) askAt(ctx context.Context, rate float64, replicas int, warm time.Duration, asks func(caller int) direct.Ask) (a *asking, err error) {
 	var f fleet
 	defer func() { err = errors.Join(err, f.close()) }()
 	all, err := s.nodes(ctx, &f, sharedNode, replicas)
@@ -118,7 +120,7 @@ func (s *Suite) askAt(ctx context.Context, rate float64, replicas int, asks func
 		return all.Read(ctx)
 	}
 	ops := func(caller int) load.Op { return c.pairsOf(asks(caller))(caller) }
-	loop := load.Open{Rate: rate, Callers: exampleAgents, Warm: s.cfg.Size.Open / 2, For: 2 * s.cfg.Size.Open}
+	loop := load.Open{Rate: rate, Callers: exampleAgents, Warm: warm, For: 2 * s.cfg.Size.Open}
 	a.r, err = loop.Run(ctx, ops, probe)
 	a.database, a.wal, a.connections = after.cpu-before.cpu, after.wal-before.wal, after.connections
 	if errors.Is(err, load.ErrBehind) || errors.Is(err, load.ErrNoRate) {

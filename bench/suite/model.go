@@ -17,17 +17,14 @@ import (
 // errs is how far the model may be off before nothing is predicted from it.
 const errs = 0.25
 
-// The largest batch and the lanes of the store, as the engine and the store
-// have them.
-const (
-	modelBatch = 512
-	modelLanes = 3
-)
+// modelBatch is the largest batch, as the engine has it.
+const modelBatch = 512
 
 // simulated is a workload with what the model says of it.
 type simulated struct {
 	workload
 	costs  queue.Costs
+	lanes  int
 	points map[at]point
 }
 
@@ -41,7 +38,7 @@ func (s *Suite) model(ctx context.Context) error {
 	for _, w := range []workload{hotCapped(), s.spreadRuns(1), healthy()} {
 		m := &simulated{workload: w, points: map[at]point{}}
 		err := s.steady(ctx, "the model's costs", func(ctx context.Context) (err error) {
-			m.costs, err = s.costsOf(ctx, w)
+			m.costs, m.lanes, err = s.costsOf(ctx, w)
 			return err
 		})
 		if err != nil {
@@ -94,7 +91,7 @@ func took(d time.Duration) string {
 // forecast runs the model for one row.
 func (s *Suite) forecast(t *page.Table, m *simulated, replicas, callers int) error {
 	r, err := queue.Model{
-		Costs: m.costs, Callers: callers, Replicas: replicas, Lanes: modelLanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
+		Costs: m.costs, Callers: callers, Replicas: replicas, Lanes: m.lanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
 		Keys: m.keys, Rebuildable: m.rebuildable, For: s.cfg.Size.Simulated, Seed: 1,
 	}.Run()
 	if err != nil {
@@ -159,7 +156,7 @@ func (s *Suite) distances(m *simulated) (*page.Table, error) {
 			continue
 		}
 		r, err := queue.Model{
-			Costs: c, Callers: callers, Replicas: 1, Lanes: modelLanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
+			Costs: c, Callers: callers, Replicas: 1, Lanes: m.lanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
 			Keys: m.keys, Rebuildable: m.rebuildable, For: 4 * s.cfg.Size.Simulated, Seed: 1,
 		}.Run()
 		if err != nil {

@@ -11,9 +11,11 @@ import (
 	"github.com/resilienced/resilienced/bench/suite"
 )
 
+const scalingPage = "../../docs/SCALING.md"
+
 // The page has a place for every table that a run writes, and for no other.
 func TestScalingPageHasItsMarks(t *testing.T) {
-	text, err := os.ReadFile("../../docs/SCALING.md")
+	text, err := os.ReadFile(scalingPage)
 	if err != nil {
 		t.Fatal(err)
 	}

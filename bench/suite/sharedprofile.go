@@ -34,19 +34,24 @@ func (s *Suite) sharedProfile(ctx context.Context) error {
 	if !missed && len(s.cfg.Only) == 0 {
 		return nil
 	}
+	// Some installations have no pg_stat_statements.
+	counts := true
 	server, err := pgserver.Start(ctx, pgserver.Options{Sync: !s.cfg.Size.Unsafe, Settings: withStatements()})
 	if err != nil {
-		return err
+		counts = false
+		if server, err = pgserver.Start(ctx, pgserver.Options{Sync: !s.cfg.Size.Unsafe, Settings: settings()}); err != nil {
+			return err
+		}
 	}
 	section := page.Section{Title: "What stands in the way", Parts: []page.Part{{Text: "" +
-		"On a PostgreSQL of its own that counts statements (pg_stat_statements), which costs a little. Its sessions were looked at every 2 ms: a line says how many of them were seen at a thing on average. The processor time is of our process, engines and callers together."}}}
+		"On a PostgreSQL of its own that counts statements (pg_stat_statements) where it has that, which costs a little. Its sessions were looked at every 2 ms: a line says how many of them were seen at a thing on average. The processor time is of our process, engines and callers together."}}}
 	for _, c := range []struct {
 		w        workload
 		replicas int
 	}{{hotCapped(), 1}, {hotCapped(), replicated}, {s.spreadRuns(cappedAt), 1}} {
 		var parts []page.Part
 		err := s.steady(ctx, "profile", func(ctx context.Context) (err error) {
-			parts, err = s.looked(ctx, server, c.w, c.replicas)
+			parts, err = s.looked(ctx, server, counts, c.w, c.replicas)
 			return err
 		})
 		if err != nil {
@@ -66,8 +71,49 @@ func withStatements() map[string]string {
 	return own
 }
 
-// looked puts a load on engines and looks at what they and the server do.
-func (s *Suite) looked(ctx context.Context, server *pgserver.Server, w workload, replicas int) (parts []page.Part, err error) {
+// sight is what was seen of a load.
+type sight struct {
+	callers  int
+	database string
+	r        *load.Result
+	waits    *direct.Waits
+	profile  []byte
+}
+
+// looked puts a load on engines and tells what they and the server do.
+func (s *Suite) looked(ctx context.Context, server *pgserver.Server, counts bool, w workload, replicas int) ([]page.Part, error) {
+	seen, err := s.look(ctx, server, w, replicas)
+	if err != nil {
+		return nil, err
+	}
+	word := "1 replica"
+	if replicas > 1 {
+		word = fmt.Sprintf("%d replicas", replicas)
+	}
+	parts := []page.Part{{Text: fmt.Sprintf("%s, %s, %d callers: %s commands/s, %s commands a commit.",
+		capital(w.name), word, seen.callers, page.Count(commands(seen.r)), page.Plain(callsPerCommit(seen.r)))}, {Table: waitTable(seen.waits)}}
+	if counts {
+		statements, err := direct.Statements(ctx, server.AdminDSN("postgres"), seen.database, statementsShown)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, page.Part{Table: statementTable(statements, seen.r)})
+	}
+	rows, err := rowTable(ctx, server, seen.database)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, page.Part{Table: rows})
+	file := filepath.Join(s.cfg.profiles(), fmt.Sprintf("cpu-pg-%d-%s.pprof", replicas, strings.ReplaceAll(w.name, " ", "-")))
+	if err := os.WriteFile(file, seen.profile, 0o600); err != nil || s.cfg.Size.Profile == 0 {
+		return parts, err
+	}
+	ours, err := top(ctx, file, "-cum", "-show=resilienced/|pgx", "-focus=resilienced/|pgx")
+	return append(parts, page.Part{Code: ours}), err
+}
+
+// look puts a load on engines while the server's sessions are looked at.
+func (s *Suite) look(ctx context.Context, server *pgserver.Server, w workload, replicas int) (seen *sight, err error) {
 	var open benches
 	defer func() { err = errors.Join(err, open.end(ctx)) }()
 	dsn, err := server.NewDatabase(ctx)
@@ -82,54 +128,25 @@ func (s *Suite) looked(ctx context.Context, server *pgserver.Server, w workload,
 	if err := all[0].CappedRuns(ctx, w.runs); err != nil {
 		return nil, err
 	}
-	callers := min(cappedAt, 4*s.cfg.Size.Runs)
+	seen = &sight{callers: min(cappedAt, 4*s.cfg.Size.Runs), database: p.Database()}
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
-	type seen struct {
-		waits *direct.Waits
-		err   error
-	}
-	waits := make(chan seen, 1)
+	failed := make(chan error, 1)
 	go func() {
-		got, err := direct.WatchWaits(looking, server.AdminDSN("postgres"), p.Database())
-		waits <- seen{got, err}
+		var err error
+		seen.waits, err = direct.WatchWaits(looking, server.AdminDSN("postgres"), seen.database)
+		failed <- err
 	}()
 	var profile bytes.Buffer
 	if err := pprof.StartCPUProfile(&profile); err != nil {
 		return nil, err
 	}
-	closed := load.Closed{Callers: callers, Warm: s.cfg.Size.Settle, For: s.cfg.Size.Waits}
-	r, failed := closed.Run(ctx, all.pairs(w.asks), all.Read)
+	closed := load.Closed{Callers: seen.callers, Warm: s.cfg.Size.Settle, For: s.cfg.Size.Waits}
+	seen.r, err = closed.Run(ctx, all.pairs(w.asks), all.Read)
 	pprof.StopCPUProfile()
+	seen.profile = profile.Bytes()
 	stop()
-	got := <-waits
-	if err := errors.Join(failed, got.err); err != nil {
-		return nil, err
-	}
-	file := filepath.Join(s.cfg.profiles(), fmt.Sprintf("cpu-pg-%d-%s.pprof", replicas, strings.ReplaceAll(w.name, " ", "-")))
-	if err := os.WriteFile(file, profile.Bytes(), 0o600); err != nil {
-		return nil, err
-	}
-	word := "1 replica"
-	if replicas > 1 {
-		word = fmt.Sprintf("%d replicas", replicas)
-	}
-	parts = append(parts, page.Part{Text: fmt.Sprintf("%s, %s, %d callers: %s commands/s, %s commands a commit.",
-		capital(w.name), word, callers, page.Count(commands(r)), page.Plain(callsPerCommit(r)))}, page.Part{Table: waitTable(got.waits)})
-	statements, err := direct.Statements(ctx, server.AdminDSN("postgres"), p.Database(), statementsShown)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := rowTable(ctx, server, p.Database())
-	if err != nil {
-		return nil, err
-	}
-	parts = append(parts, page.Part{Table: statementTable(statements, r)}, page.Part{Table: rows})
-	if s.cfg.Size.Profile == 0 {
-		return parts, nil
-	}
-	ours, err := top(ctx, file, "-cum", "-show=resilienced/|pgx", "-focus=resilienced/|pgx")
-	return append(parts, page.Part{Code: ours}), err
+	return seen, errors.Join(err, <-failed)
 }
 
 func waitTable(w *direct.Waits) *page.Table {

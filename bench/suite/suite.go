@@ -60,6 +60,7 @@ type Size struct {
 	Rings       int           // of a bell in a round
 	Few, Many   Growth        // records that are there
 	Records     int           // of a kind whose bytes are counted
+	Steady      time.Duration // until as many operations are deleted as are made
 	Simulated   time.Duration // by the model, for each of its figures
 	Waits       time.Duration // that processes of the server are looked at
 	Calibrate   time.Duration // that a batch of one size is repeated
@@ -73,10 +74,10 @@ type Growth struct{ Runs, Targets int }
 func Full() Size {
 	return Size{
 		Callers: []int{1, 16, 64, 256}, Rounds: 8, Slice: 300 * time.Millisecond, Settle: 40 * time.Millisecond,
-		Warm: 300 * time.Millisecond, Open: 2500 * time.Millisecond, Attempts: 3, Repeats: 5,
+		Warm: 300 * time.Millisecond, Open: 2500 * time.Millisecond, Attempts: 3, Repeats: 8,
 		Profile: 3 * time.Second, Allocations: true,
 		Connections: []int{1, 4, 16, 32}, Runs: 10_000, Rings: 50, Few: Growth{1_000, 100}, Many: Growth{1_000_000, 100_000}, Records: 20_000,
-		Simulated: 4 * time.Second, Waits: 3 * time.Second, Calibrate: time.Second, Batches: []int{1, 16, 64, 256},
+		Steady: 80 * time.Second, Simulated: 4 * time.Second, Waits: 3 * time.Second, Calibrate: time.Second, Batches: []int{1, 16, 64, 256},
 	}
 }
 
@@ -86,7 +87,7 @@ func Short() Size {
 		Callers: []int{1, 16}, Rounds: 1, Slice: 30 * time.Millisecond, Settle: 5 * time.Millisecond,
 		Warm: 10 * time.Millisecond, Open: 100 * time.Millisecond, Attempts: 1,
 		Unsafe: true, Connections: []int{1, 4}, Runs: 20, Rings: 3, Few: Growth{10, 5}, Many: Growth{100, 20}, Records: 100,
-		Simulated: 20 * time.Millisecond, Waits: 50 * time.Millisecond, Calibrate: 10 * time.Millisecond, Batches: []int{1, 8},
+		Steady: 100 * time.Millisecond, Simulated: 20 * time.Millisecond, Waits: 50 * time.Millisecond, Calibrate: 10 * time.Millisecond, Batches: []int{1, 8},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resilienced/resilienced/bench/page"
 	"github.com/resilienced/resilienced/bench/process"
 	"github.com/resilienced/resilienced/bench/suite"
 	"github.com/resilienced/resilienced/test/pgserver"
@@ -97,7 +98,17 @@ func TestShared(t *testing.T) {
 			t.Errorf("nothing is written for %q", name)
 		}
 	}
+	text, err := os.ReadFile(scalingPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := page.Splice(string(text), got.Tables); err != nil {
+		t.Error(err)
+	}
 	for name, plot := range got.Pictures {
+		if !strings.Contains(string(text), "("+name+")") {
+			t.Errorf("the page does not show %s", name)
+		}
 		if len(plot.Lines) == 0 {
 			t.Errorf("%s has no lines", name)
 		}

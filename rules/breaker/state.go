@@ -101,7 +101,7 @@ type Probe struct {
 
 // String returns the phase in upper snake case.
 func (p Phase) String() string {
-	return [...]string{"CLOSED", "OPEN", "HALF_OPEN", "FORCED_OPEN", "FORCED_CLOSED", "DISABLED"}[p]
+	return rules.Word(uint8(p), "CLOSED", "OPEN", "HALF_OPEN", "FORCED_OPEN", "FORCED_CLOSED", "DISABLED")
 }
 
 // String returns the cause in upper snake case; empty for none.

@@ -6,7 +6,7 @@ import "github.com/resilienced/resilienced/rules"
 
 // String returns the state in upper snake case.
 func (s State) String() string {
-	return [...]string{"", "ACTIVE", "PRESSURE", "EXHAUSTED", "STOPPED", "COMPLETED"}[s]
+	return rules.Word(uint8(s), "", "ACTIVE", "PRESSURE", "EXHAUSTED", "STOPPED", "COMPLETED")
 }
 
 // Facts are the run's state when it was last changed, and its sums.

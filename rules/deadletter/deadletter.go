@@ -168,7 +168,9 @@ func PolicyFor(reason classify.Reason, ambiguousOnce bool) ReplayPolicy {
 func (l *Letter) Facts() rules.Facts { return rules.Facts{State: l.State.String()} }
 
 // String returns the state in upper snake case.
-func (s State) String() string { return [...]string{"", "OPEN", "PARKED"}[s] }
+func (s State) String() string {
+	return rules.Word(uint8(s), "", "OPEN", "PARKED")
+}
 
 // String returns the kind in upper snake case.
 func (k Kind) String() string { return [...]string{"", "REPLAYABLE", "KNOWN_BAD"}[k] }

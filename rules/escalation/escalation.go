@@ -211,7 +211,7 @@ func (e *Escalation) Facts() rules.Facts { return rules.Facts{State: e.State.Str
 
 // String returns the state in upper snake case.
 func (s State) String() string {
-	return [...]string{"", "OPEN", "ACKNOWLEDGED", "DECIDED", "DEFAULTED", "CONSUMED", "CANCELLED"}[s]
+	return rules.Word(uint8(s), "", "OPEN", "ACKNOWLEDGED", "DECIDED", "DEFAULTED", "CONSUMED", "CANCELLED")
 }
 
 // String returns the default in upper snake case.

@@ -35,7 +35,7 @@ const (
 
 // String returns the state in upper snake case.
 func (s State) String() string {
-	return [...]string{"OPEN", "SUCCEEDED", "STOPPED", "LOCKED", "DEAD_LETTERED"}[s]
+	return rules.Word(uint8(s), "OPEN", "SUCCEEDED", "STOPPED", "LOCKED", "DEAD_LETTERED")
 }
 
 // PermitState is what became of a permit.

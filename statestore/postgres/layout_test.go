@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func BenchmarkLayout(b *testing.B) {
 }
 
 func benchLayout(b *testing.B, server *pgserver.Server, layout string, batch int) {
+	b.Helper()
 	dsn, err := server.NewDatabase(b.Context())
 	noError(b, err)
 	cfg := Config{DSN: dsn, Codec: testCodec(b)}
@@ -82,15 +84,24 @@ func benchLayout(b *testing.B, server *pgserver.Server, layout string, batch int
 // agents is one batch of calls: each makes an operation and reports another,
 // and an old one goes; all book on a few runs.
 func agents(b *testing.B, s *Store, turn, batch int) {
+	b.Helper()
+	agentsOf(b, s, "", turn, batch)
+}
+
+// agentsOf is agents with names of one's own.
+func agentsOf(b *testing.B, s *Store, who string, turn, batch int) {
+	b.Helper()
 	var entries []*statestore.Entry
 	add := func(kind statestore.Kind, name string) {
 		entries = append(entries, &statestore.Entry{Key: statestore.Key{Kind: kind, Namespace: "acme", Name: name}, Mode: statestore.Write})
 	}
 	runs := min(batch, 8)
 	for i := range runs {
-		add(statestore.KindRun, fmt.Sprint("run", (turn*runs+i)%64))
+		add(statestore.KindRun, fmt.Sprint(who, "run", (turn*runs+i)%64))
 	}
-	op := func(turn, i int) string { return fmt.Sprintf("op-%016x", uint64(turn*batch+i+1)*0x9e3779b97f4a7c15) }
+	op := func(turn, i int) string {
+		return who + fmt.Sprintf("op-%016x", uint64(turn*batch+i+1)*0x9e3779b97f4a7c15)
+	}
 	for i := range batch {
 		for age := range 3 {
 			if turn >= age*8 {
@@ -114,6 +125,36 @@ func agents(b *testing.B, s *Store, turn, batch int) {
 		}
 		return statestore.Durable, nil
 	}))
+}
+
+// BenchmarkLanes is what the default of Config.Lanes was chosen by: so many
+// transactions in flight, none of which shares a key with another.
+//
+//	go test ./statestore/postgres -run '^$' -bench Lanes -benchtime 600x
+func BenchmarkLanes(b *testing.B) {
+	server, err := pgserver.Start(b.Context(), pgserver.Options{Sync: true})
+	noError(b, err)
+	defer func() { noError(b, server.Close()) }()
+	for _, batch := range []int{1, 16, 128} {
+		for _, lanes := range []int{1, 2, 3, 4, 8} {
+			b.Run(fmt.Sprintf("%d/batch-%d", lanes, batch), func(b *testing.B) {
+				dsn, err := server.NewDatabase(b.Context())
+				noError(b, err)
+				s := openStore(b, Config{DSN: dsn, Codec: testCodec(b), Lanes: lanes})
+				var group sync.WaitGroup
+				begun := time.Now()
+				for lane := range lanes {
+					group.Go(func() {
+						for turn := range b.N {
+							agentsOf(b, s, fmt.Sprint("lane", lane, "-"), turn, batch)
+						}
+					})
+				}
+				group.Wait()
+				b.ReportMetric(float64(lanes*b.N*batch)/time.Since(begun).Seconds(), "calls/s")
+			})
+		}
+	}
 }
 
 func number64(tb testing.TB, text string) float64 {

@@ -50,11 +50,11 @@ func writable(sums bool) (names, types []string) {
 // parameter.
 func rowsOf(sums bool) (from string, next int) {
 	names, types := writable(sums)
-	from = "unnest($1::smallint[], $2::text[], $3::text[]"
-	for i, t := range types {
-		from += fmt.Sprintf(", $%d::%s[]", i+4, t)
+	arrays := []string{"$1::smallint[]", "$2::text[]", "$3::text[]"}
+	for _, t := range types {
+		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", len(arrays)+1, t))
 	}
-	return from + ") AS k(kind, namespace, name, " + strings.Join(names, ", ") + ")", len(types) + 4
+	return "unnest(" + strings.Join(arrays, ", ") + ") AS k(kind, namespace, name, " + strings.Join(names, ", ") + ")", len(arrays) + 1
 }
 
 func insertOf(sums bool) string {

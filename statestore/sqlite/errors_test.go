@@ -74,7 +74,7 @@ func TestTranslateResultCodes(t *testing.T) {
 		{"mismatch", []string{"INSERT INTO records (id) VALUES ('x')"}, statestore.ErrRejected, false},
 		{"too big", []string{"SELECT zeroblob(2000000000)"}, statestore.ErrRejected, false},
 		{"not to be opened", []string{"ATTACH '/nobody/nothing.db' AS x"}, statestore.ErrUnavailable, true},
-		{"a mistake", []string{"SELECT nothing"}, statestore.ErrUnavailable, true},
+		{"a mistake", []string{"SELECT nothing"}, statestore.ErrNotADatabase, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

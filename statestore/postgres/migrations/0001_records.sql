@@ -20,7 +20,7 @@ CREATE TABLE {schema}.records (
 CREATE TABLE {schema}.records_hot PARTITION OF {schema}.records
   FOR VALUES IN (1, 2, 10, 20, 21) WITH (fillfactor = 50);
 CREATE TABLE {schema}.records_operations PARTITION OF {schema}.records
-  FOR VALUES IN (30) WITH (fillfactor = 75);
+  FOR VALUES IN (30) WITH (fillfactor = 100);
 CREATE TABLE {schema}.records_rest PARTITION OF {schema}.records
   DEFAULT WITH (fillfactor = 90);
 
