@@ -150,7 +150,7 @@ func (q *request) surely() (span, bool) {
 
 // leftBefore is how long before a standstill ends a caller must have gone, for
 // the service to know of it when it goes on.
-const leftBefore = 300 * time.Millisecond
+const leftBefore = 100 * time.Millisecond
 
 // stood reports whether a call was made and given up while its replica, or what
 // it needs, stood still: its caller was gone before it could take effect.

@@ -203,7 +203,7 @@ const (
 func (c *caller) leaveOften(ctx, work context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		c.leave(work, fmt.Sprintf("%s-%d-%d", c.cfg.Name, c.id, n))
-		c.pause(ctx, 50*time.Millisecond+c.upTo(100*time.Millisecond))
+		c.pause(ctx, 20*time.Millisecond+c.upTo(40*time.Millisecond))
 	}
 }
 

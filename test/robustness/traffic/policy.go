@@ -16,7 +16,7 @@ const (
 	slotLimit  = 5
 	cooldown   = 400 * time.Millisecond
 	probeLease = time.Second
-	leftLimit  = 3
+	leftLimit  = 6 // more than may leave in the moments when a standstill begins and ends
 	leftLease  = 20 * time.Second
 	firstDial  = 4
 	leastDial  = 2
