@@ -138,16 +138,6 @@ func ofRules() []Mutant {
 			Checks: []string{"balances", "repeats", "caps", "slots", "letters", "payments"},
 		},
 		{
-			Name: "grant-to-nobody-kept", Breaks: "a grant whose caller has gone is not given back",
-			Edits: []Edit{{
-				"engine/nobody.go",
-				"	if e.commits.shared {\n		e.returns.offer(r)\n		return\n	}\n",
-				"	if r != nil {\n		return\n	}\n",
-			}},
-			Fault:  "replica stopped",
-			Checks: []string{"slots"},
-		},
-		{
 			Name: "answer-before-commit", Breaks: "callers are answered before the commit",
 			Edits: []Edit{
 				{"statestore/sqlite/early.go", "//go:build !mutant_ack_before_commit", "//go:build mutant_ack_before_commit"},
@@ -178,6 +168,16 @@ func ofStores() []Mutant {
 				"	b := &pgx.Batch{}\n	c.guard()\n", "	b := &pgx.Batch{}\n	b.Queue(s.sql.commit)\n	b.Queue(s.sql.begin)\n	c.guard()\n",
 			}},
 			Checks: []string{"caps", "balances", "slots", "probes"},
+		},
+		{
+			Name: "grant-to-nobody-kept", Breaks: "a grant whose caller has gone is not given back", Postgres: true,
+			Edits: []Edit{{
+				"engine/nobody.go",
+				"	if e.commits.shared {\n		e.returns.offer(r)\n		return\n	}\n",
+				"	if r != nil {\n		return\n	}\n",
+			}},
+			Fault:  "lock held",
+			Checks: []string{"slots"},
 		},
 		{
 			Name: "time-before-the-lock", Breaks: "the clock is the transaction's start, now(), and not clock_timestamp()", Postgres: true,
