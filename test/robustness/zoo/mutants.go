@@ -186,8 +186,9 @@ func ofStores() []Mutant {
 				`clock: fill("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,`,
 				`clock: fill("SELECT (extract(epoch FROM now()) * 1000000)::bigint,`,
 			}},
-			Fault:  "lock held",
-			Checks: []string{"slots", "leases"},
+			Fault:   "lock held",
+			Checks:  []string{"slots", "leases"},
+			Excused: "a replica tells no time earlier than it told before, so a stale reading shows only if nothing else ran in it meanwhile; the store's own tests ban now() from every statement",
 		},
 		{
 			Name: "durable-not-waited-for", Breaks: "a commit does not wait for the disk and the standby", Postgres: true,
