@@ -36,7 +36,7 @@ func (f *hunted) found() bool {
 }
 
 // mutantTrials is how many trials a mutant may take to be found.
-const mutantTrials = 8
+const mutantTrials = 12
 
 // breed builds mutants and lets the checks find them.
 func (s *session) breed(ctx context.Context) error {
