@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -86,26 +87,57 @@ func (e *Engine) readTally(ctx context.Context, ns, name string) (*target.Tally,
 // targetNames are the targets that a namespace has used or that its policy
 // names.
 func (e *Engine) targetNames(ctx context.Context, ns string, p *policy.Policy) ([]string, error) {
+	controls, _, err := e.controls(ctx, ns)
+	if err != nil {
+		return nil, err
+	}
+	return e.namesBeside(ctx, ns, p, controls)
+}
+
+// namesBeside are the names of targets with a control record and of all others
+// that a namespace has used or that its policy names.
+func (e *Engine) namesBeside(ctx context.Context, ns string, p *policy.Policy, controls map[string]*target.Control) ([]string, error) {
 	names := append(p.TargetNames(), e.tallies.names(ns)...)
-	for _, kind := range [...]statestore.Kind{statestore.KindTarget, statestore.KindTally} {
-		q := statestore.Query{Kind: kind, Namespace: ns, Limit: maxPage}
-		for len(names) < maxScan {
-			page, err := e.store.List(ctx, q)
-			if err != nil {
-				return nil, storeError(err)
-			}
-			for _, row := range page.Rows {
-				if !strings.Contains(row.Name, sep) {
-					names = append(names, row.Name)
-				}
-			}
-			if q.After = page.Cursor; q.After == "" {
-				break
+	names = slices.AppendSeq(names, maps.Keys(controls))
+	_, err := e.scan(ctx, statestore.KindTally, ns, func(row statestore.Row) { names = append(names, row.Name) })
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+// controls reads the control records of a namespace's targets in one go, and
+// the time that they are of.
+func (e *Engine) controls(ctx context.Context, ns string) (map[string]*target.Control, instant, error) {
+	all := map[string]*target.Control{}
+	now, err := e.scan(ctx, statestore.KindTarget, ns, func(row statestore.Row) {
+		if c, ok := row.Record.(*target.Control); ok {
+			all[row.Name] = c
+		}
+	})
+	if err == nil && isDrill(ns) {
+		now, err = e.drillNow(ctx, ns)
+	}
+	return all, now, err
+}
+
+// scan reads the rows of a kind that are a target's own.
+func (e *Engine) scan(ctx context.Context, kind statestore.Kind, ns string, add func(statestore.Row)) (now instant, err error) {
+	q := statestore.Query{Kind: kind, Namespace: ns, Limit: maxPage}
+	for scanned := 0; scanned < maxScan; {
+		page, err := e.store.List(ctx, q)
+		if err != nil {
+			return 0, storeError(err)
+		}
+		now, scanned = page.Now, scanned+len(page.Rows)
+		for _, row := range page.Rows {
+			if !strings.Contains(row.Name, sep) {
+				add(row)
 			}
 		}
+		if q.After = page.Cursor; q.After == "" {
+			break
+		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return now, nil
 }
 
 // ListTargets returns the targets of a namespace by name. State is a
@@ -156,31 +188,49 @@ func (e *Engine) WatchTargets(ctx context.Context, ns, prefix string, send func(
 		if err != nil {
 			return err
 		}
-		p := set.of(ns)
-		names, err := e.targetNames(ctx, ns, p)
-		if err != nil {
+		if err := e.sendChanged(ctx, ns, prefix, set.of(ns), sent, func(v *TargetView) error { return send(v, first) }); err != nil {
 			return err
-		}
-		for _, name := range names {
-			if !strings.HasPrefix(name, prefix) {
-				continue
-			}
-			v, err := e.target(ctx, ns, p.Target(name), "")
-			if err != nil {
-				return err
-			}
-			if last, seen := sent[name]; seen && last == v.Control.Breaker.Generation {
-				continue
-			}
-			sent[name] = v.Control.Breaker.Generation
-			if err := send(v, first); err != nil {
-				return err
-			}
 		}
 		if err := e.waitUntil(ctx, wake, nil, pollEvery); err != nil {
 			return err
 		}
 	}
+}
+
+// sendChanged sends each target whose breaker has another generation than was
+// sent. Only these are read one by one: a watcher of many must not be the last
+// to learn of a trip.
+func (e *Engine) sendChanged(ctx context.Context, ns, prefix string, p *policy.Policy, sent map[string]uint64, send func(*TargetView) error) error {
+	controls, now, err := e.controls(ctx, ns)
+	if err != nil {
+		return err
+	}
+	names, err := e.namesBeside(ctx, ns, p, controls)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		stored := controls[name]
+		if stored == nil {
+			stored = &target.Control{}
+		}
+		derived, _ := stored.Derive(p.Target(name), now)
+		if last, seen := sent[name]; seen && last == derived.Breaker.Generation {
+			continue
+		}
+		v, err := e.target(ctx, ns, p.Target(name), "")
+		if err != nil {
+			return err
+		}
+		sent[name] = v.Control.Breaker.Generation
+		if err := send(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetBreaker puts a target's breaker under an operator's hand, or back.
