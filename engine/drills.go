@@ -58,6 +58,11 @@ func (e *Engine) StartDrill(ctx context.Context, requestID string, lifetime time
 	return &DrillView{Namespace: ns, Now: clock.Now}, nil
 }
 
+// maxHandled is how often AdvanceClock handles one record that falls due at the
+// same instant again: each replica may log the same decision, and write that
+// after another's row has gone.
+const maxHandled = 16
+
 // tick moves a drill's clock to an instant.
 type tick struct{ to instant }
 
@@ -89,7 +94,7 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns, requestID string, d time.
 		return nil, err
 	}
 	v := &DrillView{Namespace: ns, Now: to.To}
-	last := statestore.DueKey{}
+	last, again := statestore.DueKey{}, 0
 	for {
 		due, err := e.store.Due(ctx, statestore.DueQuery{Namespace: ns, Until: v.Now, Limit: 1})
 		if err != nil {
@@ -98,7 +103,9 @@ func (e *Engine) AdvanceClock(ctx context.Context, ns, requestID string, d time.
 		if len(due) == 0 {
 			break
 		}
-		if due[0] == last { // sweeping it changed nothing: it would be due for ever
+		if due[0] != last {
+			again = 0
+		} else if again++; again > maxHandled { // sweeping it changes nothing: it would be due for ever
 			return nil, fmt.Errorf("%w: %v of kind %d is still due after it was handled", ErrInternal, due[0].Key.Name, due[0].Key.Kind)
 		}
 		last = due[0]
