@@ -62,6 +62,7 @@ func (s *Store) tripToCommit(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) 
 	ctx = context.WithoutCancel(ctx)
 	notes := notesOf(conn.PgConn())
 	notes.clear()
+	committed := false
 	err := s.trip(ctx, conn, b, func(br pgx.BatchResults) error {
 		for range b.Len() - 1 {
 			if _, err := br.Exec(); err != nil {
@@ -75,10 +76,16 @@ func (s *Store) tripToCommit(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) 
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("%w: COMMIT was answered by %s", statestore.ErrUnavailable, tag)
 		}
+		committed = true
 		return nil
 	})
-	if err == nil && notes.unreplicated() {
+	switch {
+	case committed && notes.unreplicated():
 		return commitError{errNotReplicated}
+	case committed && err != nil:
+		// The connection ended behind the answer, which stands.
+		s.cfg.Logger.Debug("a connection ended after its commit", "error", err)
+		return nil
 	}
 	return err
 }
