@@ -84,7 +84,10 @@ func (d *Engine) Pairs(asks Asks) load.Callers {
 }
 
 // Passes reports whether an error says that the store did not answer in time,
-// which a client meets by asking again.
+// or that too many ask for that, which a client meets by asking again.
 func Passes(err error) bool {
+	if _, full := errors.AsType[*engine.OverloadedError](err); full {
+		return true
+	}
 	return errors.Is(err, engine.ErrUnavailable) || errors.Is(err, engine.ErrOutcomeUnknown)
 }

@@ -171,4 +171,7 @@ func (c *client) pairsOf(ask direct.Ask) load.Callers {
 }
 
 // passes reports whether an error says that the store did not answer in time.
-func passes(err error) bool { return status.Code(err) == codes.Unavailable }
+func passes(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.ResourceExhausted
+}
