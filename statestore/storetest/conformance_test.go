@@ -47,24 +47,29 @@ func memoryHarness() storetest.Harness {
 	}
 }
 
-// sqliteHarness opens stores in files of their own and remembers which.
+// sqliteHarness opens stores in files of their own.
 func sqliteHarness() storetest.Harness {
+	return lasting("sqlite", openSQLite, func(t *testing.T) string {
+		t.Helper()
+		return filepath.Join(t.TempDir(), "records.db")
+	})
+}
+
+// lasting is the harness of a store that outlives its process. It remembers
+// where each store is.
+func lasting(name string, openAt storetest.OpenFunc, newPlace func(t *testing.T) string) storetest.Harness {
 	var places sync.Map
 	open := func(t *testing.T, place string) statestore.Store {
 		t.Helper()
-		s, err := openSQLite(t.Context(), place)
+		s, err := openAt(t.Context(), place)
 		if err != nil {
 			t.Fatal(err)
 		}
 		places.Store(s, place)
 		return s
 	}
-	newPlace := func(t *testing.T) string {
-		t.Helper()
-		return filepath.Join(t.TempDir(), "records.db")
-	}
 	return storetest.Harness{
-		Name: "sqlite",
+		Name: name,
 		Open: func(t *testing.T) statestore.Store {
 			t.Helper()
 			return open(t, newPlace(t))
@@ -77,7 +82,7 @@ func sqliteHarness() storetest.Harness {
 			}
 			return open(t, place.(string))
 		},
-		Crash: &storetest.Crash{Place: newPlace, Open: openSQLite},
+		Crash: &storetest.Crash{Place: newPlace, Open: openAt},
 	}
 }
 

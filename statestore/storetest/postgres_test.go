@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -75,34 +74,9 @@ func throughBouncer(tb testing.TB, server *pgserver.Server, dsn string) string {
 // postgresHarness gives each store a schema of its own in one database.
 func postgresHarness(name, dsn string) storetest.Harness {
 	var made atomic.Int64
-	newPlace := func(*testing.T) string { return fmt.Sprintf("%s test %d", dsn, made.Add(1)) }
-	var places sync.Map
-	open := func(t *testing.T, place string) statestore.Store {
-		t.Helper()
-		s, err := openPostgres(t.Context(), place)
-		if err != nil {
-			t.Fatal(err)
-		}
-		places.Store(s, place)
-		return s
-	}
-	return storetest.Harness{
-		Name: name,
-		Open: func(t *testing.T) statestore.Store {
-			t.Helper()
-			return open(t, newPlace(t))
-		},
-		Reopen: func(t *testing.T, s statestore.Store) statestore.Store {
-			t.Helper()
-			place, _ := places.LoadAndDelete(s)
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return open(t, place.(string))
-		},
-		Crash:      &storetest.Crash{Place: newPlace, Open: openPostgres},
-		Concurrent: true,
-	}
+	h := lasting(name, openPostgres, func(*testing.T) string { return fmt.Sprintf("%s test %d", dsn, made.Add(1)) })
+	h.Concurrent = true
+	return h
 }
 
 // TestDefaultIsolationDoesNotMatter runs the topics in which transactions meet
