@@ -59,6 +59,7 @@ type command struct {
 	// Guarded by the committer's lock.
 	list       *fifo // that it waits in, or nil
 	prev, next *command
+	parked     bool // with a key
 	parkings   int
 
 	until time.Time // its caller waits no longer; zero: as long as ctx

@@ -34,7 +34,8 @@ type committer struct {
 
 	mu     sync.Mutex
 	queue  queue
-	active int  // transactions in flight
+	active int // transactions in flight
+	hurry  hurry
 	away   bool // the store is not there, and probed
 	closed bool
 	idle   chan struct{} // closed when all has ended after close
@@ -180,7 +181,7 @@ func (m *committer) conclude(c *command) bool {
 
 // dispatch starts as many batches as lanes are free. The caller holds mu.
 func (m *committer) dispatch() {
-	for m.active < m.lanes && m.queue.ready() {
+	for m.active < m.lanes && m.queue.ready() && m.worthwhile() {
 		b := m.queue.seal()
 		if len(b.members) == 0 {
 			continue // all are parked, or gone

@@ -76,7 +76,7 @@ func (n *intake) follow(members []*command, now time.Time) {
 	}
 	switch {
 	case worst > lateAfter:
-		n.shrink(worst, now)
+		n.shrink(plain, worst, now)
 	case n.refused && plain >= n.size/4 && now.Sub(n.changed) >= changeEvery:
 		n.size = min(n.size+max(n.size/8, smallestShare), n.most)
 		n.changed, n.refused = now, false
@@ -85,16 +85,17 @@ func (n *intake) follow(members []*command, now time.Time) {
 
 // shrink takes as many as would have been answered in half of the time that
 // callers wait, but no less than a quarter of them at once. It starts from what
-// really waits: an intake that nobody fills bounds nothing.
-func (n *intake) shrink(worst time.Duration, now time.Time) {
+// is there, in the batch and behind it: an intake that nobody fills bounds
+// nothing.
+func (n *intake) shrink(batch int, worst time.Duration, now time.Time) {
 	if now.Sub(n.changed) < changeEvery {
 		return
 	}
-	waiting := 0
+	there := batch
 	for _, w := range n.waiting {
-		waiting += w
+		there += w
 	}
-	size := min(n.size, max(waiting, smallestIntake))
+	size := min(n.size, max(there, smallestIntake))
 	n.size = max(int(float64(size)*max(float64(acquirePatience/2)/float64(worst), 0.25)), smallestIntake)
 	n.changed = now
 }

@@ -207,7 +207,7 @@ func (m *committer) next(b batch) (following batch) {
 		}
 	}
 	m.active--
-	for len(following.members) == 0 && m.queue.ready() {
+	for len(following.members) == 0 && m.queue.ready() && m.worthwhile() {
 		following = m.queue.seal()
 	}
 	if len(following.members) > 0 {

@@ -21,6 +21,7 @@ type queue struct {
 
 	urgents int // urgent commands, the parked ones too
 	plains  int // the others
+	parked  int // of both
 
 	held    map[statestore.Key]*hold // nil with one lane: then nothing collides
 	patient *command                 // was parked so often that its keys are kept for it
@@ -94,6 +95,9 @@ func (q *queue) depth() int { return q.urgents + q.plains }
 // ready reports whether there is a command that is not parked.
 func (q *queue) ready() bool { return q.urgent.first != nil || len(q.ring) > 0 }
 
+// runnable is how many commands wait and are not parked.
+func (q *queue) runnable() int { return q.depth() - q.parked }
+
 // add puts a command to the end of its list.
 func (q *queue) add(c *command) { q.line(c).push(c); q.count(c, 1) }
 
@@ -129,10 +133,19 @@ func (q *queue) count(c *command, by int) {
 
 // remove takes a command out, wherever it waits.
 func (q *queue) remove(c *command) {
-	c.leave()
+	q.unlist(c)
 	q.count(c, -1)
 	if q.patient == c {
 		q.giveUp()
+	}
+}
+
+// unlist takes a command out of its list, parked or not.
+func (q *queue) unlist(c *command) {
+	c.leave()
+	if c.parked {
+		c.parked = false
+		q.parked--
 	}
 }
 
@@ -225,6 +238,8 @@ func (q *queue) blocked(c *command) *hold {
 
 func (q *queue) park(c *command, h *hold) {
 	h.parked.push(c)
+	c.parked = true
+	q.parked++
 	if c.parkings++; c.parkings < maxParked || q.patient != nil {
 		return
 	}
@@ -304,6 +319,6 @@ func (q *queue) free(k statestore.Key, h *hold) {
 }
 
 func (q *queue) unpark(c *command) {
-	c.leave()
+	q.unlist(c)
 	q.line(c).pushFront(c)
 }

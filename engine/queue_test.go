@@ -82,6 +82,9 @@ func TestQueueLosesNobody(t *testing.T) {
 				if q.depth() != len(waiting) {
 					t.Fatalf("the queue counts %d, %d wait", q.depth(), len(waiting))
 				}
+				if (q.runnable() > 0) != (q.urgent.first != nil || slices.ContainsFunc(q.ring, func(n string) bool { return q.plain[n].first != nil })) {
+					t.Fatalf("the queue says that %d can run", q.runnable())
+				}
 				if len(flying) == 0 && len(waiting) > 0 && !q.ready() {
 					t.Fatal("all wait for nobody")
 				}

@@ -89,16 +89,18 @@ func (d *Engine) CappedRun(ctx context.Context, id string) error {
 }
 
 // CappedRuns starts runs with a cap, many at a time, so that they share commits.
+// A start that the store was too slow for is made again.
 func (d *Engine) CappedRuns(ctx context.Context, ids []string) error {
 	const together = 256
 	work := make(chan string)
 	failed := make(chan error, together)
 	for range together {
 		go func() {
+			var laps load.Laps
 			var err error
 			for id := range work {
 				if err == nil {
-					err = d.CappedRun(ctx, id)
+					err = laps.Insist(ctx, Passes, func(ctx context.Context) error { return d.CappedRun(ctx, id) })
 				}
 			}
 			failed <- err

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resilienced/resilienced/test/distant"
+)
+
+// TestASecondTransactionIsWorthIt: while one transaction is in flight, a few
+// commands of other keys wait for one another, for no longer than a moment, and
+// many do not wait.
+func TestASecondTransactionIsWorthIt(t *testing.T) {
+	const latency = 100 * time.Millisecond // of a transaction
+	for _, c := range []struct {
+		name         string
+		commands     int
+		begun        int           // transactions for them
+		after, until time.Duration // since they came
+	}{
+		{"few", 3, 1, longestHold, longestHold},
+		{"one less than a batch", worthwhileBatch - 1, 1, longestHold, longestHold},
+		{"a batch", worthwhileBatch, 1, 0, 0},
+		{"a batch and a few", worthwhileBatch + 3, 2, 0, longestHold},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, s := far(t, distant.Config{Lanes: 3, Latency: latency})
+				var all sync.WaitGroup
+				all.Go(func() { increment(t, e, "first") })
+				synctest.Wait()
+				time.Sleep(time.Millisecond)
+				before, _ := s.Transactions()
+				came := time.Now()
+				took := make([]time.Duration, c.commands)
+				for i := range c.commands {
+					all.Go(func() {
+						increment(t, e, strconv.Itoa(i))
+						took[i] = time.Since(came) - latency
+					})
+					synctest.Wait() // one after the other
+				}
+				all.Wait()
+				if after, _ := s.Transactions(); after-before != c.begun {
+					t.Errorf("%d commands took %d transactions, want %d", c.commands, after-before, c.begun)
+				}
+				if took[0] != c.after || took[c.commands-1] != c.until {
+					t.Errorf("they were held back for %v to %v, want %v to %v", took[0], took[c.commands-1], c.after, c.until)
+				}
+			})
+		})
+	}
+}
+
+// TestHeldBackNoLongerThanInFlight: what waits for a batch goes with the end of
+// the transaction in flight at the latest, and all who were held back together.
+func TestHeldBackNoLongerThanInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := far(t, distant.Config{Lanes: 3, Latency: time.Millisecond})
+		before, _ := s.Transactions()
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() {
+				for j := range 20 {
+					increment(t, e, strconv.Itoa(i)+"-"+strconv.Itoa(j))
+				}
+			})
+		}
+		all.Wait()
+		after, most := s.Transactions()
+		if begun := after - before; most != 1 || begun > 45 {
+			t.Errorf("10 callers with 20 commands took %d transactions, %d side by side, want about 40, one at a time", begun, most)
+		}
+	})
+}
+
+func increment(t *testing.T, e *Engine, name string) {
+	t.Helper()
+	c := &counter{name: name}
+	if err := e.submit(context.Background(), "n", true, c, c.plan); err != nil {
+		t.Error(err)
+	}
+}
