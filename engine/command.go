@@ -48,6 +48,7 @@ type command struct {
 
 	policies *policySet        // that the command is planned with
 	mark     *statestore.Entry // of the leader: the epoch that its batch sees
+	locked   time.Time         // of the leader: when its batch had its keys; zero if it wrote nothing
 	outdated int               // how often it was planned with too old a set
 
 	err   error

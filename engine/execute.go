@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resilienced/resilienced/rules"
@@ -57,6 +58,10 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 	defer e.tallies.mu.Unlock()
 	durability := statestore.Rebuildable
 	now = e.saw(now)
+	var locked time.Time
+	if e.commits.shared {
+		locked = time.Now()
+	}
 	for _, member := range c.batch {
 		if member.policies.epoch != epochIn(c.mark) {
 			member.outdate()
@@ -68,7 +73,22 @@ func (c *command) applyBatch(now rules.Instant) (statestore.Durability, error) {
 			durability = statestore.Durable
 		}
 	}
+	if e.commits.shared && c.changed() {
+		c.locked = locked
+	} else {
+		c.locked = time.Time{}
+	}
 	return durability, nil
+}
+
+// changed reports whether the leader's batch has changed any record.
+func (c *command) changed() bool {
+	for _, member := range c.batch {
+		if slices.ContainsFunc(member.entries, (*statestore.Entry).Changed) {
+			return true
+		}
+	}
+	return false
 }
 
 // saw keeps the latest instant that a transaction had, and returns it: here time

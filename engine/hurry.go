@@ -18,6 +18,45 @@ const (
 type hurry struct {
 	timer *time.Timer
 	since time.Time // since when commands are held back; zero: none are
+	// pause is how long a lane waits for its callers, gathering how many lanes
+	// do so, and enough how many commands end that.
+	pause             time.Duration
+	gathering, enough int
+}
+
+// shortestPause is the least for which gathering is worth a timer.
+const shortestPause = 300 * time.Microsecond
+
+// keyWait is how much longer a transaction waited for its keys than it took to
+// write, less a little: where nobody else holds them, reading is the quicker
+// half. Negative: it did not wait. One that wrote nothing, for which locked is
+// zero, has nothing to compare with.
+func keyWait(began, locked, ended time.Time) time.Duration {
+	if locked.Before(began) {
+		return -shortestPause
+	}
+	return locked.Sub(began) - ended.Sub(locked) - shortestPause
+}
+
+// gather returns how long a lane is to wait before it seals its next batch, so
+// that those it has just answered can come along. Where other replicas want the
+// same keys, a batch that is sealed at once only waits for them in the database,
+// and everybody's batches stay small. So the pause grows while transactions wait
+// for their keys, and shrinks when they do not.
+func (h *hurry) gather(waited time.Duration, members int) time.Duration {
+	h.pause = min(max(h.pause+waited/4, 0), longestHold)
+	if h.pause < shortestPause {
+		return 0
+	}
+	h.gathering++
+	h.enough = max(h.enough, members)
+	return h.pause
+}
+
+func (h *hurry) gathered() {
+	if h.gathering--; h.gathering == 0 {
+		h.enough = 0
+	}
 }
 
 // worthwhile reports whether another transaction is to be begun for what waits.
@@ -25,7 +64,7 @@ type hurry struct {
 func (m *committer) worthwhile() bool {
 	h := &m.hurry
 	switch {
-	case !m.shared || m.active == 0 || m.queue.runnable() >= worthwhileBatch:
+	case !m.shared || m.active == 0 || m.queue.runnable() >= max(worthwhileBatch, h.enough):
 	case h.since.IsZero():
 		h.since = time.Now()
 		h.wait(longestHold, m.hasten)

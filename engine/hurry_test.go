@@ -80,6 +80,66 @@ func TestHeldBackNoLongerThanInFlight(t *testing.T) {
 	})
 }
 
+// TestReplicasGatherAtAKey: where three replicas want one key, each takes all of
+// its callers along instead of every second; where none of them does, or one is
+// alone, nobody waits for more.
+func TestReplicasGatherAtAKey(t *testing.T) {
+	const callers, each, latency = 20, 100, 4 * time.Millisecond
+	for _, c := range []struct {
+		name        string
+		replicas    int
+		shared      bool
+		least, most float64       // commands a transaction
+		slowest     time.Duration // of a command, on average
+	}{
+		{"one key of three", 3, true, 15, callers, 4 * latency},
+		{"one key of one", 1, true, callers/2 - 1, callers/2 + 1, 2 * latency},
+		{"a key for each of three", 3, false, callers/2 - 1, callers/2 + 1, 2 * latency},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				engines := fleet(t, c.replicas, distant.Config{Lanes: 3, Latency: latency, Locks: true})
+				before := transactions(engines)
+				began := time.Now()
+				var all sync.WaitGroup
+				for i, e := range engines {
+					key := "hot"
+					if !c.shared {
+						key = strconv.Itoa(i)
+					}
+					for range callers {
+						all.Go(func() {
+							for range each {
+								increment(t, e, key)
+							}
+						})
+					}
+				}
+				all.Wait()
+				took := time.Since(began) / each
+				size := float64(callers*each*c.replicas) / float64(transactions(engines)-before)
+				t.Logf("%.1f commands a transaction, %v a command", size, took)
+				if size < c.least || size > c.most {
+					t.Errorf("%.1f commands a transaction, want %v to %v", size, c.least, c.most)
+				}
+				if took > c.slowest {
+					t.Errorf("a command takes %v on average, want at most %v", took, c.slowest)
+				}
+			})
+		})
+	}
+}
+
+// transactions are how many a fleet has begun.
+func transactions(engines []*Engine) int {
+	sum := 0
+	for _, e := range engines {
+		begun, _ := e.store.(*distant.Store).Transactions()
+		sum += begun
+	}
+	return sum
+}
+
 func increment(t *testing.T, e *Engine, name string) {
 	t.Helper()
 	c := &counter{name: name}

@@ -19,14 +19,14 @@ import (
 // TestACrowdGetsWhatTheStoreCanDo: 1,000 callers press one run over a store
 // that carries out 1,000 commands a second, and ask again as they are told.
 // Most of what the store does reaches somebody, and another namespace notices
-// nothing. Without a bound on who may wait, every answer comes too late.
+// hardly anything: a few of its calls come into a batch of the crowd. Without a bound on who may wait, every answer comes too late.
 func TestACrowdGetsWhatTheStoreCanDo(t *testing.T) {
 	for _, bounded := range []bool{true, false} {
 		t.Run(fmt.Sprintf("bounded %v", bounded), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				share, quiet := pressARun(t, bounded)
 				t.Logf("%.2f of what the store can do, and %.2f of the quiet namespace's calls", share, quiet)
-				if bounded && (share < 0.6 || quiet < 0.99) {
+				if bounded && (share < 0.6 || quiet < 0.97) {
 					t.Errorf("%.2f of what the store can do reaches somebody, and %.2f of the quiet namespace's calls", share, quiet)
 				}
 				if !bounded && share > 0.3 {

@@ -187,15 +187,17 @@ func (m *committer) leave(c *command) error {
 // lane runs batches, one after the other, as long as there are any.
 func (m *committer) lane(b batch) {
 	for len(b.members) > 0 {
+		began := time.Now()
 		m.engine.execute(b.members)
-		b = m.next(b)
+		b = m.next(b, keyWait(began, b.members[0].locked, time.Now()))
 	}
 }
 
 // next answers the members of a batch and returns the batch that follows it; an
 // empty one if nothing waits. That one is sealed before anybody is woken: while
-// it is under way, those who ask again at once fill the next.
-func (m *committer) next(b batch) (following batch) {
+// it is under way, those who ask again at once fill the next. Unless the lane is
+// to gather: then they come along.
+func (m *committer) next(b batch, waited time.Duration) (following batch) {
 	finished := make([]*command, 0, len(b.members))
 	now := time.Now()
 	m.mu.Lock()
@@ -206,12 +208,9 @@ func (m *committer) next(b batch) (following batch) {
 			finished = append(finished, c)
 		}
 	}
-	m.active--
-	for len(following.members) == 0 && m.queue.ready() && m.worthwhile() {
-		following = m.queue.seal()
-	}
-	if len(following.members) > 0 {
-		m.active++
+	gather := m.hurry.gather(waited, len(b.members))
+	if gather == 0 {
+		following = m.follow()
 	}
 	m.dispatch()
 	m.rest()
@@ -222,6 +221,29 @@ func (m *committer) next(b batch) (following batch) {
 		} else {
 			c.wake <- struct{}{}
 		}
+	}
+	if gather == 0 {
+		return following
+	}
+	time.Sleep(gather)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hurry.gathered()
+	following = m.follow()
+	m.dispatch()
+	m.rest()
+	return following
+}
+
+// follow seals the batch that goes on in a lane whose batch is over. The caller
+// holds mu.
+func (m *committer) follow() (following batch) {
+	m.active--
+	for len(following.members) == 0 && m.queue.ready() && m.worthwhile() {
+		following = m.queue.seal()
+	}
+	if len(following.members) > 0 {
+		m.active++
 	}
 	return following
 }

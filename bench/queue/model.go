@@ -47,13 +47,27 @@ const (
 	None Keys = "none"
 )
 
+// Second says when a replica begins a transaction beside one in flight. The
+// zero Second always does, as soon as a command can go.
+type Second struct {
+	// Batch is how many commands are worth it.
+	Batch int
+	// Hold is how long fewer are held back at most, and the longest pause of a
+	// lane that waits for those it has answered.
+	Hold time.Duration
+	// Margin is by how much a transaction has to wait longer for its keys than
+	// it takes to write before its lane pauses; 0: it never does.
+	Margin time.Duration
+}
+
 // Model is what is simulated.
 type Model struct {
 	Costs Costs
 	// Callers are spread evenly over the replicas; each waits for its answer.
 	Callers, Replicas int
 	// Lanes is how many transactions a replica has in flight; 0: 1.
-	Lanes int
+	Lanes  int
+	Second Second
 	// Cores is how many processors all share; 0: more than are ever wanted.
 	Cores int
 	// MaxBatch is the largest number of commands in a batch; 0: no bound.

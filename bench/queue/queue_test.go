@@ -200,6 +200,30 @@ func TestWhatAlwaysHolds(t *testing.T) {
 	})
 }
 
+// With the rule for a second transaction, lanes of a few callers go one at a
+// time, those of many side by side, and replicas that want one key take all of
+// their callers along.
+func TestASecondTransaction(t *testing.T) {
+	rule := queue.Second{Batch: 32, Hold: 5 * time.Millisecond, Margin: 300 * us}
+	c := costs()
+	for _, k := range []struct {
+		name              string
+		keys              queue.Keys
+		callers, replicas int
+		without, with     float64 // commands a commit
+	}{
+		{"few", queue.Own, 16, 1, 3.4, 8},
+		{"many", queue.Own, 256, 1, 11, 47},
+		{"one key, one replica", queue.Hot, 60, 1, 30, 30},
+		{"one key, three replicas", queue.Hot, 60, 3, 10, 20},
+	} {
+		m := queue.Model{Costs: c, Callers: k.callers, Replicas: k.replicas, Lanes: 3, Keys: k.keys, For: 5 * time.Second, Seed: 1}
+		near(t, k.name+" without", run(t, m).Batch(), k.without, 0.1)
+		m.Second = rule
+		near(t, k.name, run(t, m).Batch(), k.with, 0.1)
+	}
+}
+
 // Random times leave the means where they are.
 func TestSpread(t *testing.T) {
 	c := costs()

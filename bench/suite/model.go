@@ -17,8 +17,14 @@ import (
 // errs is how far the model may be off before nothing is predicted from it.
 const errs = 0.25
 
-// modelBatch is the largest batch, as the engine has it.
-const modelBatch = 512
+// What the engine has: the largest batch, and when a transaction is begun beside
+// another.
+const (
+	modelBatch   = 512
+	secondBatch  = 32
+	secondHold   = 5 * time.Millisecond
+	secondMargin = 300 * time.Microsecond
+)
 
 // simulated is a workload with what the model says of it.
 type simulated struct {
@@ -91,7 +97,7 @@ func took(d time.Duration) string {
 // forecast runs the model for one row.
 func (s *Suite) forecast(t *page.Table, m *simulated, replicas, callers int) error {
 	r, err := queue.Model{
-		Costs: m.costs, Callers: callers, Replicas: replicas, Lanes: m.lanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
+		Costs: m.costs, Callers: callers, Replicas: replicas, Lanes: m.lanes, Second: queue.Second{Batch: secondBatch, Hold: secondHold, Margin: secondMargin}, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
 		Keys: m.keys, Rebuildable: m.rebuildable, For: s.cfg.Size.Simulated, Seed: 1,
 	}.Run()
 	if err != nil {
@@ -156,7 +162,7 @@ func (s *Suite) distances(m *simulated) (*page.Table, error) {
 			continue
 		}
 		r, err := queue.Model{
-			Costs: c, Callers: callers, Replicas: 1, Lanes: m.lanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
+			Costs: c, Callers: callers, Replicas: 1, Lanes: m.lanes, Second: queue.Second{Batch: secondBatch, Hold: secondHold, Margin: secondMargin}, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
 			Keys: m.keys, Rebuildable: m.rebuildable, For: 4 * s.cfg.Size.Simulated, Seed: 1,
 		}.Run()
 		if err != nil {

@@ -9,6 +9,7 @@ package distant
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type Config struct {
 	Latency time.Duration
 	// PerRecord is how much longer it takes for each record that it changes.
 	PerRecord time.Duration
+	// Locks holds the records that a transaction writes until it is over, so
+	// that others wait for them. Without, only their order counts.
+	Locks bool
 }
 
 // Net is one store and the processes that are connected to it. New makes one.
@@ -36,11 +40,12 @@ type Net struct {
 	mu      sync.Mutex
 	members []*Store
 	depths  map[statestore.Key]uint8 // at which each record was locked
+	locks   map[statestore.Key]chan struct{}
 }
 
 // New returns a store that nobody is connected to.
 func New(cfg Config) *Net {
-	return &Net{cfg: cfg, store: memory.New(memory.Config{Lanes: cfg.Lanes}), depths: map[statestore.Key]uint8{}}
+	return &Net{cfg: cfg, store: memory.New(memory.Config{Lanes: cfg.Lanes}), depths: map[statestore.Key]uint8{}, locks: map[statestore.Key]chan struct{}{}}
 }
 
 // Connect returns the store as one process sees it.
@@ -165,6 +170,7 @@ func (s *Store) Update(ctx context.Context, entries []*statestore.Entry, fn stat
 	if err := s.travel(ctx, s.net.cfg.Latency/2); err != nil {
 		return err
 	}
+	defer s.net.lock(entries)()
 	s.mu.Lock()
 	shift := s.shift
 	s.mu.Unlock()
@@ -201,6 +207,36 @@ func (n *Net) order(entries []*statestore.Entry) {
 			panic(fmt.Sprintf("distant: %+v is locked at depth %d and was at depth %d", e.Key, e.Depth, before))
 		}
 		n.depths[e.Key] = e.Depth
+	}
+}
+
+// lock takes the records that are written, in the order of all, and returns what
+// lets go of them.
+func (n *Net) lock(entries []*statestore.Entry) (unlock func()) {
+	if !n.cfg.Locks {
+		return func() {}
+	}
+	sorted := slices.Clone(entries)
+	statestore.Sort(sorted)
+	var taken []chan struct{}
+	for _, e := range sorted {
+		if e.Mode != statestore.Write {
+			continue
+		}
+		n.mu.Lock()
+		lock := n.locks[e.Key]
+		if lock == nil {
+			lock = make(chan struct{}, 1)
+			n.locks[e.Key] = lock
+		}
+		n.mu.Unlock()
+		lock <- struct{}{}
+		taken = append(taken, lock)
+	}
+	return func() {
+		for _, lock := range taken {
+			<-lock
+		}
 	}
 }
 
