@@ -29,9 +29,12 @@ type reading struct {
 	weakSync     bool
 }
 
-func (r *reading) scan(row pgx.Row) error {
-	return row.Scan(&r.clock, &r.floor, &r.standby, &r.timeline, &r.weakSync)
+// columns are where the columns of the clock go.
+func (r *reading) columns() []any {
+	return []any{&r.clock, &r.floor, &r.standby, &r.timeline, &r.weakSync}
 }
+
+func (r *reading) scan(row pgx.Row) error { return row.Scan(r.columns()...) }
 
 // timekeeper turns readings into the store's time: never earlier than the
 // floor in the database or than what this process has told already.
@@ -109,8 +112,7 @@ func (s *Store) writeFloor(ctx context.Context, floor rules.Instant, sync string
 	defer pooled.Release()
 	conn := pooled.Conn()
 	b := &pgx.Batch{}
-	b.Queue(s.sql.begin)
-	b.Queue(s.sql.settings, s.limits...)
+	s.opens(b, s.sql.begin)
 	b.Queue(s.sql.raiseFloor, int64(floor))
 	b.Queue(s.sql.finishAs, sync)
 	b.Queue(s.sql.commit)

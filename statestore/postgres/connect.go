@@ -171,5 +171,10 @@ func (s *Store) validate(ctx context.Context, conn *pgconn.PgConn) error {
 	if id.backend != conn.PID() && !s.bouncer {
 		return fmt.Errorf("%w: a pooler has come between; start the service again", statestore.ErrUnavailable)
 	}
-	return s.fence.pass(id.system, id.timeline)
+	if err := s.fence.pass(id.system, id.timeline); err != nil || s.bouncer {
+		return err
+	}
+	// Behind a pooler each transaction sets them for itself.
+	_, err = conn.Exec(ctx, s.sql.session).ReadAll()
+	return err
 }

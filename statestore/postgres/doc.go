@@ -6,9 +6,9 @@
 // # A transaction
 //
 // Update takes two round trips. The first begins the transaction, sets its
-// timeouts, locks the rows that are to be written in the order of
-// statestore.Less, reads all records in a statement of its own, which sees
-// what was committed while the locks were waited for, and reads the clock.
+// timeouts, locks and reads the rows that are to be written in the order of
+// statestore.Less, and reads the other records and the clock in a statement of
+// its own, which sees what was committed while the locks were waited for.
 // Then fn runs. The second writes with a statement for each kind of change and
 // commits.
 //

@@ -37,8 +37,7 @@ func (s *Store) lookOnce(ctx context.Context, sql string, args []any, take func(
 	conn := pooled.Conn()
 	defer s.rollback(ctx, conn)
 	b := &pgx.Batch{}
-	b.Queue(s.sql.look)
-	b.Queue(s.sql.settings, s.limits...)
+	s.opens(b, s.sql.look)
 	if sql != "" {
 		b.Queue(sql, args...)
 	}

@@ -23,6 +23,15 @@ func (k *keyArrays) add(i int, key statestore.Key) {
 	k.from = append(k.from, i)
 }
 
+// args are the arguments of the statements that take keys. No keys are empty
+// arrays, not NULL.
+func (k *keyArrays) args() []any {
+	if len(k.from) == 0 {
+		return []any{[]int16{}, []string{}, []string{}}
+	}
+	return []any{k.kinds, k.namespaces, k.names}
+}
+
 // rowArrays are rows as a statement takes them. The zero rowArrays has none.
 type rowArrays struct {
 	keyArrays

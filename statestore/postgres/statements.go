@@ -13,7 +13,8 @@ import (
 // only ever read by clock_timestamp: the other functions tell the start of the
 // transaction, which may have waited for a lock since.
 type statements struct {
-	begin, look, settings     string
+	begin, look               string
+	timeouts, pooled, session string
 	lock, try, read, clock    string
 	insert, update            [2]string // of runs, of others
 	remove                    string
@@ -30,7 +31,28 @@ const (
 	// keys are the keys of a statement, in the order of the locks.
 	keys  = "unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS k(kind, namespace, name, n)"
 	match = "r.kind = k.kind AND r.namespace = k.namespace AND r.name = k.name"
+	found = "SELECT k.n, r.ord, r.due, r.body FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n"
+
+	// clock tells the time, and what makes a server one that may be believed.
+	clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, floor, pg_is_in_recovery(), " +
+		"CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END, " +
+		"current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
+
+	timeouts = "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), " +
+		"set_config('idle_in_transaction_session_timeout', $3, true)"
 )
+
+// planning has every statement find its rows by an index. A plan that was made
+// while a table was empty would say otherwise and stay.
+func planning(local string) string {
+	var all []string
+	for _, s := range [][2]string{
+		{"plan_cache_mode", "force_generic_plan"}, {"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}, {"jit", "off"},
+	} {
+		all = append(all, fmt.Sprintf("set_config('%s', '%s', %s)", s[0], s[1], local))
+	}
+	return strings.Join(all, ", ")
+}
 
 // writable are the columns behind the key, with their types.
 func writable(sums bool) (names, types []string) {
@@ -78,23 +100,21 @@ func newStatements(schema string) statements {
 	fill := strings.NewReplacer("{records}", inSchema(schema, "records"), "{clock}", inSchema(schema, "clock")).Replace
 	return statements{
 		// The default of the database or of the role must not matter.
-		begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
-		look:  "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
-		// Every statement finds its rows by an index. A plan that was made
-		// while a table was empty would say otherwise and stay.
-		settings: "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true), " +
-			"set_config('idle_in_transaction_session_timeout', $3, true), set_config('plan_cache_mode', 'force_generic_plan', true), " +
-			"set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), " +
-			"set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)",
+		begin:    "BEGIN ISOLATION LEVEL READ COMMITTED",
+		look:     "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+		timeouts: timeouts,
+		pooled:   timeouts + ", " + planning("true"),
+		session:  "SELECT " + planning("false"),
 
-		// The rows are locked in the order in which they are sorted.
-		lock: fill("SELECT k.n FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n FOR NO KEY UPDATE OF r"),
-		try:  fill("SELECT k.n FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n FOR NO KEY UPDATE OF r SKIP LOCKED"),
-		// A statement of its own sees what was committed while lock waited.
-		read: fill("SELECT k.n, r.ord, r.due, r.body FROM " + keys + " JOIN {records} r ON " + match),
-		clock: fill("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, floor, pg_is_in_recovery(), " +
-			"CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END, " +
-			"current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') FROM {clock}"),
+		// The rows are locked in the order in which they are sorted. One that
+		// somebody has changed while it was waited for comes as it is then.
+		lock: fill(found + " FOR NO KEY UPDATE OF r"),
+		try:  fill(found + " FOR NO KEY UPDATE OF r SKIP LOCKED"),
+		// A statement of its own sees what was committed while lock waited. It
+		// has at least one row, for the clock.
+		read: fill("SELECT " + clock + ", v.n, v.ord, v.due, v.body FROM {clock} LEFT JOIN (SELECT k.n, r.ord, r.due, r.body FROM " +
+			keys + " JOIN {records} r ON " + match + ") AS v ON true"),
+		clock: fill("SELECT " + clock + " FROM {clock}"),
 
 		insert: [2]string{fill(insertOf(true)), fill(insertOf(false))},
 		// A row that was locked and is not there any more ends the transaction

@@ -4,20 +4,17 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
 )
-
-// errConflict: a key appeared or vanished while the transaction looked for it.
-var errConflict = errors.New("another transaction was quicker")
 
 // txn is one attempt at a transaction over entries in the order of the locks.
 type txn struct {
@@ -36,85 +33,75 @@ func storable(k statestore.Key) bool { return storableText(k.Namespace) && stora
 
 func storableText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// begin is the first round trip: it locks, reads the records and then the
-// clock, and fills in the entries.
+// opens begins a transaction with its settings. The timeouts are set in it
+// wherever it runs, so that no other setting can lift them.
+func (s *Store) opens(b *pgx.Batch, begin string) {
+	b.Queue(begin)
+	if s.bouncer {
+		b.Queue(s.sql.pooled, s.limits...)
+	} else {
+		b.Queue(s.sql.timeouts, s.limits...)
+	}
+}
+
+// begin is the first round trip: it locks and reads what is written, then reads
+// the other records and the clock, and fills in the entries.
 func (t *txn) begin(ctx context.Context) error {
-	var all, writes, tries keyArrays
+	var writes, tries, reads keyArrays
 	for i, e := range t.entries {
 		if !storable(e.Key) {
 			continue
 		}
-		all.add(i, e.Key)
 		switch e.Mode {
 		case statestore.Write:
 			writes.add(i, e.Key)
 		case statestore.Try:
 			tries.add(i, e.Key)
+			reads.add(i, e.Key) // to see whether it is there at all
 		case statestore.Read:
+			reads.add(i, e.Key)
 		}
 	}
 	s := t.store
 	b := &pgx.Batch{}
-	b.Queue(s.sql.begin)
-	b.Queue(s.sql.settings, s.limits...)
-	for _, k := range []struct {
-		keys *keyArrays
-		sql  string
-	}{{&writes, s.sql.lock}, {&tries, s.sql.try}, {&all, s.sql.read}} {
-		if len(k.keys.from) > 0 {
-			b.Queue(k.sql, k.keys.kinds, k.keys.namespaces, k.keys.names)
-		}
+	s.opens(b, s.sql.begin)
+	if len(writes.from) > 0 {
+		b.Queue(s.sql.lock, writes.args()...)
 	}
-	b.Queue(s.sql.clock)
-	return s.trip(ctx, t.conn, b, func(br pgx.BatchResults) error { return t.opened(ctx, br, &all, &writes, &tries) })
+	if len(tries.from) > 0 {
+		b.Queue(s.sql.try, tries.args()...)
+	}
+	b.Queue(s.sql.read, reads.args()...)
+	return s.trip(ctx, t.conn, b, func(br pgx.BatchResults) error { return t.opened(ctx, br, &writes, &tries, &reads) })
 }
 
 // opened takes the results of begin.
-func (t *txn) opened(ctx context.Context, br pgx.BatchResults, all, writes, tries *keyArrays) error {
+func (t *txn) opened(ctx context.Context, br pgx.BatchResults, writes, tries, reads *keyArrays) error {
 	for range 2 { // BEGIN and the settings
 		if _, err := br.Exec(); err != nil {
 			return err
 		}
 	}
-	locked := make([]bool, len(t.entries))
+	held := make([]statestore.Record, len(t.entries))
 	for _, k := range []*keyArrays{writes, tries} {
-		if err := lockedRows(br, k, locked); err != nil {
+		if err := t.lockedRows(br, k, held); err != nil {
 			return err
 		}
 	}
-	found := make([]statestore.Record, len(t.entries))
-	if err := t.readRows(br, all, found); err != nil {
-		return err
-	}
-	var r reading
-	if err := r.scan(br.QueryRow()); err != nil {
-		return err
-	}
-	t.weakSync = r.weakSync
-	var err error
-	if t.now, err = t.store.believe(ctx, r); err != nil {
-		return err
-	}
-	return t.fill(found, locked)
-}
-
-func lockedRows(br pgx.BatchResults, k *keyArrays, locked []bool) error {
-	if len(k.from) == 0 {
-		return nil
-	}
-	rows, err := br.Query()
+	seen := make([]statestore.Record, len(t.entries))
+	r, err := t.readRows(br, reads, seen)
 	if err != nil {
 		return err
 	}
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&n}, func() error {
-		locked[k.from[n-1]] = true
-		return nil
-	})
-	return err
+	t.weakSync = r.weakSync
+	if t.now, err = t.store.believe(ctx, r); err != nil {
+		return err
+	}
+	t.fill(held, seen)
+	return nil
 }
 
-func (t *txn) readRows(br pgx.BatchResults, k *keyArrays, found []statestore.Record) error {
+func (t *txn) lockedRows(br pgx.BatchResults, k *keyArrays, held []statestore.Record) error {
 	if len(k.from) == 0 {
 		return nil
 	}
@@ -124,30 +111,53 @@ func (t *txn) readRows(br pgx.BatchResults, k *keyArrays, found []statestore.Rec
 	}
 	var n int64
 	var row rawRow
-	_, err = pgx.ForEachRow(rows, []any{&n, &row.ord, &row.due, &row.body}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&n, &row.ord, &row.due, &row.body}, func() (err error) {
 		i := k.from[n-1]
-		found[i], err = row.record(t.store.codec, t.entries[i].Key)
+		held[i], err = row.record(t.store.codec, t.entries[i].Key)
 		return err
 	})
 	return err
 }
 
+func (t *txn) readRows(br pgx.BatchResults, k *keyArrays, seen []statestore.Record) (reading, error) {
+	var r, first reading
+	rows, err := br.Query()
+	if err != nil {
+		return r, err
+	}
+	var n pgtype.Int8
+	var row rawRow
+	count := 0
+	_, err = pgx.ForEachRow(rows, append(r.columns(), &n, &row.ord, &row.due, &row.body), func() (err error) {
+		if count++; count == 1 {
+			first = r
+		}
+		if !n.Valid {
+			return nil // none of the records is there
+		}
+		i := k.from[n.Int64-1]
+		seen[i], err = row.record(t.store.codec, t.entries[i].Key)
+		return err
+	})
+	if err == nil && count == 0 {
+		err = pgx.ErrNoRows // somebody has emptied the table of the clock
+	}
+	return first, err
+}
+
 // fill gives the entries their records. An absent key counts as held; that
 // nobody else makes it meanwhile shows when it is written.
-func (t *txn) fill(found []statestore.Record, locked []bool) error {
+func (t *txn) fill(held, seen []statestore.Record) {
 	for i, e := range t.entries {
 		switch {
 		case e.Mode == statestore.Read:
-			e.Load(found[i], false)
-		case found[i] == nil || locked[i]:
-			e.Load(found[i], true)
-		case e.Mode == statestore.Try:
-			e.Load(nil, false)
-		default: // it came after the locks were taken
-			return errConflict
+			e.Load(seen[i], false)
+		case e.Mode == statestore.Try && held[i] == nil && seen[i] != nil:
+			e.Load(nil, false) // somebody else has it
+		default:
+			e.Load(held[i], true)
 		}
 	}
-	return nil
 }
 
 func (c *changes) none() bool {
@@ -212,7 +222,7 @@ func (t *txn) commit(ctx context.Context, c *changes, d statestore.Durability) e
 		}
 	}
 	if out := &c.removes; len(out.from) > 0 {
-		b.Queue(s.sql.remove, out.kinds, out.namespaces, out.names, len(out.from))
+		b.Queue(s.sql.remove, append(out.args(), len(out.from))...)
 	}
 	if level := t.syncLevel(d); level != "" {
 		b.Queue(s.sql.finishAs, level)

@@ -156,8 +156,7 @@ func ofStores() []Mutant {
 			Name: "no-row-lock", Breaks: "rows are read without being locked", Postgres: true,
 			Edits: []Edit{{
 				"statestore/postgres/statements.go",
-				`lock: fill("SELECT k.n FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n FOR NO KEY UPDATE OF r"),`,
-				`lock: fill("SELECT k.n FROM " + keys + " JOIN {records} r ON " + match + " ORDER BY k.n"),`,
+				`lock: fill(found + " FOR NO KEY UPDATE OF r"),`, `lock: fill(found),`,
 			}},
 			Checks: []string{"caps", "balances", "slots", "probes"},
 		},
@@ -183,8 +182,8 @@ func ofStores() []Mutant {
 			Name: "time-before-the-lock", Breaks: "the clock is the transaction's start, now(), and not clock_timestamp()", Postgres: true,
 			Edits: []Edit{{
 				"statestore/postgres/statements.go",
-				`clock: fill("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,`,
-				`clock: fill("SELECT (extract(epoch FROM now()) * 1000000)::bigint,`,
+				`"(extract(epoch FROM clock_timestamp()) * 1000000)::bigint,`,
+				`"(extract(epoch FROM now()) * 1000000)::bigint,`,
 			}},
 			Fault:   "lock held",
 			Checks:  []string{"slots", "leases"},
