@@ -127,7 +127,7 @@ func (e *Engine) prepareAcquire(ctx context.Context, a *acquire) error {
 		a.req.OperationID = operationFor(a.req.RequestID)
 	}
 	if a.req.RunID != "" {
-		path, err := e.pathUntil(ctx, a.cmd.until, a.req.Namespace, a.req.RunID)
+		path, err := e.pathUntil(ctx, a.cmd.until, a.req.Namespace, a.req.RunID, false)
 		if err != nil {
 			return err
 		}

@@ -218,7 +218,13 @@ func (e *Engine) submit(ctx context.Context, namespace string, urgent bool, w wo
 	if urgent {
 		patience = reportPatience
 	}
-	c := &command{until: e.commits.patience(ctx, patience)}
+	return e.submitUntil(ctx, e.commits.patience(ctx, patience), namespace, urgent, w, plan)
+}
+
+// submitUntil is submit for a caller who waits until then; zero: for as long as
+// ctx.
+func (e *Engine) submitUntil(ctx context.Context, until time.Time, namespace string, urgent bool, w work, plan func(*command)) error {
+	c := &command{until: until}
 	for {
 		c.begin(ctx, e, namespace, urgent, w)
 		if plan != nil {

@@ -33,7 +33,7 @@ func (e *Engine) Heartbeat(ctx context.Context, ns, permitID string, fence uint6
 	}
 	h := &heartbeat{ns: ns, claims: c}
 	if c.Run != "" {
-		if h.path, err = e.pathUntil(ctx, e.commits.patience(ctx, reportPatience), ns, c.Run); err != nil {
+		if h.path, err = e.pathUntil(ctx, e.commits.patience(ctx, reportPatience), ns, c.Run, true); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"hash/fnv"
 	"maps"
 	"strconv"
@@ -131,16 +132,45 @@ func (p *paths) forget(namespace string) {
 	maps.DeleteFunc(p.know, func(k statestore.Key, _ []string) bool { return k.Namespace == namespace })
 }
 
-// pathUntil is path for a caller that does not wait for ever.
-func (e *Engine) pathUntil(ctx context.Context, until time.Time, ns, run string) (path []string, err error) {
-	if path = e.paths.get(runKey(ns, run)); path != nil {
+// pathUntil is path for a caller that does not wait for ever. Over a shared
+// store those who ask share a transaction with each other and with what else is
+// to be carried out.
+func (e *Engine) pathUntil(ctx context.Context, until time.Time, ns, run string, urgent bool) ([]string, error) {
+	if path := e.paths.get(runKey(ns, run)); path != nil {
 		return path, nil
 	}
-	err = e.patiently(ctx, until, func(ctx context.Context) error {
-		path, err = e.path(ctx, ns, run)
-		return err
-	})
-	return path, err
+	if !e.commits.shared {
+		return e.path(ctx, ns, run)
+	}
+	r := &pathReading{key: runKey(ns, run)}
+	err := e.submitUntil(ctx, until, ns, urgent, r, r.plan)
+	switch {
+	case errors.Is(err, ErrOutcomeUnknown):
+		return nil, slow() // it changes nothing
+	case err != nil:
+		return nil, err
+	case r.path == nil:
+		return nil, ErrRunUnknown
+	}
+	e.paths.put(r.key, r.path)
+	return r.path, nil
+}
+
+// pathReading reads the ancestors of a run.
+type pathReading struct {
+	key    statestore.Key
+	handle int
+	path   []string
+}
+
+func (r *pathReading) plan(c *command) { r.handle = c.key(r.key, statestore.Read, 0) }
+
+func (r *pathReading) apply(t *txn) error {
+	r.path = nil
+	if run := record[budget.Run](t, r.handle); run != nil {
+		r.path = run.Path
+	}
+	return nil
 }
 
 // path returns the run ids from the root to a run.

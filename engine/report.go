@@ -100,7 +100,7 @@ func (e *Engine) prepareReport(ctx context.Context, r *report, req *ReportReques
 	r.req, r.claims, r.policy, r.epoch, r.random = req, c, set.of(req.Namespace), set.epochOf(req.Namespace), e.draw()
 	r.pass = set.above.pass(req.Namespace)
 	if c.Run != "" {
-		r.path, err = e.pathUntil(ctx, r.cmd.until, req.Namespace, c.Run)
+		r.path, err = e.pathUntil(ctx, r.cmd.until, req.Namespace, c.Run, true)
 	}
 	return err
 }

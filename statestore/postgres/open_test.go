@@ -46,6 +46,9 @@ func freePort(tb testing.TB) string {
 func TestOpenSaysWhatToDo(t *testing.T) {
 	latin, _, _ := strings.Cut(sharedDSN, "?")
 	latin = latin[:strings.LastIndexByte(latin, '/')] + "/latin"
+	// The server outlives a test that is run twice.
+	execute(t, shared, sharedDSN, "DROP DATABASE IF EXISTS latin")
+	execute(t, shared, sharedDSN, "DROP SCHEMA IF EXISTS other, impostor, sealed CASCADE; DROP ROLE IF EXISTS limited, fixed")
 	execute(t, shared, sharedDSN, "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 OWNER resilienced")
 	execute(t, shared, sharedDSN, "CREATE SCHEMA other; CREATE TABLE other.things (n int); GRANT ALL ON SCHEMA other TO resilienced; "+
 		"CREATE SCHEMA impostor; CREATE TABLE impostor.schema_version (n int); GRANT ALL ON SCHEMA impostor TO resilienced; GRANT ALL ON ALL TABLES IN SCHEMA impostor TO resilienced; "+
