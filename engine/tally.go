@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"container/heap"
 	"context"
 	"maps"
 	"sync"
@@ -23,6 +24,8 @@ type tallies struct {
 	mu    sync.Mutex
 	byKey map[statestore.Key]*tallyEntry
 	count map[string]int64 // by namespace
+	dirty []statestore.Key // of the entries that are
+	idles idles
 }
 
 type tallyEntry struct {
@@ -90,6 +93,7 @@ func (s *tallies) entry(k statestore.Key) *tallyEntry {
 		e = &tallyEntry{}
 		s.byKey[k] = e
 		s.count[k.Namespace]++
+		heap.Push(&s.idles, idle{key: k, entry: e})
 	}
 	return e
 }
@@ -141,7 +145,16 @@ func (s *tallies) apply(ops []tallyOp) {
 		if e.sum != nil {
 			op.change(e.sum)
 		}
+		s.soil(op.key, e)
+	}
+}
+
+// soil notes that the own part of an entry is to be written. The caller holds
+// mu.
+func (s *tallies) soil(k statestore.Key, e *tallyEntry) {
+	if !e.dirty {
 		e.dirty = true
+		s.dirty = append(s.dirty, k)
 	}
 }
 
@@ -251,16 +264,15 @@ func (e *Engine) dirtyTallies() []dirtyTally {
 	now := rules.Instant(e.storeTime.Load())
 	e.tallies.mu.Lock()
 	defer e.tallies.mu.Unlock()
+	e.tallies.expire(now)
 	var dirty []dirtyTally
-	for k, s := range e.tallies.byKey {
-		switch {
-		case s.expire(now):
-			e.tallies.remove(k)
-		case s.dirty:
+	for _, k := range e.tallies.dirty {
+		if s := e.tallies.byKey[k]; s != nil && s.dirty {
 			s.dirty = false
 			dirty = append(dirty, dirtyTally{k, s.own.Clone()})
 		}
 	}
+	e.tallies.dirty = e.tallies.dirty[:0]
 	return dirty
 }
 
@@ -270,7 +282,7 @@ func (s *tallies) again(dirty []dirtyTally) {
 	defer s.mu.Unlock()
 	for _, d := range dirty {
 		if e := s.byKey[d.key]; e != nil && e.own != nil {
-			e.dirty = true
+			s.soil(d.key, e)
 		}
 	}
 }

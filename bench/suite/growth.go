@@ -26,7 +26,7 @@ const (
 
 // growth holds stores that are full against stores that are nearly empty.
 func (s *Suite) growth(ctx context.Context) error {
-	t := &page.Table{Head: []string{"store", "p99, many ÷ few", "p50, many ÷ few", "commands, many ÷ few", "p50 / p99, few", "p50 / p99, many", "filled in", "bytes a record in our process", "bytes a record in the store", "control"}}
+	t := &page.Table{Head: []string{"store", "p99, many ÷ few", "p50, many ÷ few", "commands, many ÷ few", "p50 / p99, few", "p50 / p99, many", "filled in", "bytes a record in our process", "bytes a record in the store", "log a call, few and many", "control"}}
 	size := s.cfg.Size
 	word := fmt.Sprintf("%s runs and %s targets against %s and %s", page.Count(float64(size.Many.Runs)), page.Count(float64(size.Many.Targets)), page.Count(float64(size.Few.Runs)), page.Count(float64(size.Few.Targets)))
 	for _, kind := range []direct.Kind{direct.SQLite, direct.Postgres} {
@@ -39,13 +39,14 @@ func (s *Suite) growth(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 		t.Add(string(kind), ratio(r, many, fewA, p99), ratio(r, many, fewA, p50), ratio(r, many, fewA, commands), latency(r, fewA), latency(r, many),
-			b.took.Round(time.Second).String(), page.Count(b.resident), page.Count(b.stored), control(r))
+			b.took.Round(time.Second).String(), page.Count(b.resident), page.Count(b.stored), b.log(), control(r))
 		s.goal(r, page.Goal{What: fmt.Sprintf("(l) p99 on %s, %s", kind, word), Want: 1.2, AtMost: true, Got: r.Ratio(many, fewA, p99).Median})
 		s.goal(r, page.Goal{What: fmt.Sprintf("(l) resident bytes per idle record, %s", kind), Want: 1024, AtMost: true, Got: b.resident})
 	}
 	s.sections = append(s.sections, page.Section{Title: "(l) Growth", Parts: []page.Part{
 		{Text: fmt.Sprintf("%s. A target has a control record and a tally. %d callers go round all of them on engines without RPC, so that nearly every pair is on records that were idle. "+
-			"The resident bytes are what our process's heap has grown by since the full store was opened, after the sitting and a collection; the stored ones are the store's files with their indexes.", capital(word), growthCallers)},
+			"The resident bytes are what our process's heap has grown by since the full store was opened, after the sitting and a collection; the stored ones are the store's files with their indexes. "+
+			"What PostgreSQL writes to its log was measured in one more slice of each.", capital(word), growthCallers)},
 		{Table: t},
 	}})
 	return nil
@@ -54,7 +55,16 @@ func (s *Suite) growth(ctx context.Context) error {
 // brim is what was learned from filling a store.
 type brim struct {
 	took             time.Duration
-	resident, stored float64 // bytes a record
+	resident, stored float64            // bytes a record
+	wal              map[string]float64 // of PostgreSQL: bytes a call, by subject
+}
+
+// log is a cell with what was written to the log.
+func (b *brim) log() string {
+	if b.wal == nil {
+		return "–"
+	}
+	return bytesText(b.wal[fewA]) + ", " + bytesText(b.wal[many])
 }
 
 func (s *Suite) growthSitting(ctx context.Context, kind direct.Kind) (r *sitting.Result, b *brim, err error) {
@@ -93,9 +103,39 @@ func (s *Suite) growthSitting(ctx context.Context, kind direct.Kind) (r *sitting
 	r, err = sitting.Plan{
 		Name: fmt.Sprintf("growth on %s", kind), Rounds: s.cfg.Size.Rounds, Subjects: subjects, Control: [2]string{fewA, fewB},
 	}.Hold(ctx)
+	if err == nil && kind == direct.Postgres {
+		err = s.logged(ctx, b, subjects)
+	}
 	b.resident = max(heap()-before, 0) / float64(records)
 	b.stored /= float64(records)
 	return r, b, err
+}
+
+// logged measures, in one more slice of each subject, what PostgreSQL writes to
+// its log.
+func (s *Suite) logged(ctx context.Context, b *brim, subjects []sitting.Subject) error {
+	server, err := s.postmaster(ctx)
+	if err != nil {
+		return err
+	}
+	b.wal = map[string]float64{}
+	for _, subject := range subjects {
+		before, err := s.used(ctx, server)
+		if err != nil {
+			return err
+		}
+		r, err := subject.Slice(ctx)
+		if err != nil {
+			return err
+		}
+		after, err := s.used(ctx, server)
+		if err != nil {
+			return err
+		}
+		// Those in the warm-up are not counted, so it is a little too much.
+		b.wal[subject.Name] = (after.wal - before.wal) / float64(max(r.Calls, 1))
+	}
+	return nil
 }
 
 // heap is what this process's heap holds.
