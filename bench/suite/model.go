@@ -94,12 +94,18 @@ func took(d time.Duration) string {
 	return page.Time(float64(d))
 }
 
+// model is the workload on replicas that do as the engine does.
+func (m *simulated) model(c queue.Costs, replicas, callers int, long time.Duration) queue.Model {
+	return queue.Model{
+		Costs: c, Callers: callers, Replicas: replicas, Lanes: m.lanes, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
+		Second: queue.Second{Batch: secondBatch, Hold: secondHold, Margin: secondMargin},
+		Keys:   m.keys, Rebuildable: m.rebuildable, For: long, Seed: 1,
+	}
+}
+
 // forecast runs the model for one row.
 func (s *Suite) forecast(t *page.Table, m *simulated, replicas, callers int) error {
-	r, err := queue.Model{
-		Costs: m.costs, Callers: callers, Replicas: replicas, Lanes: m.lanes, Second: queue.Second{Batch: secondBatch, Hold: secondHold, Margin: secondMargin}, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
-		Keys: m.keys, Rebuildable: m.rebuildable, For: s.cfg.Size.Simulated, Seed: 1,
-	}.Run()
+	r, err := m.model(m.costs, replicas, callers, s.cfg.Size.Simulated).Run()
 	if err != nil {
 		return err
 	}
@@ -161,10 +167,7 @@ func (s *Suite) distances(m *simulated) (*page.Table, error) {
 			t.Add(name, page.Time(float64(least)), "–", "–")
 			continue
 		}
-		r, err := queue.Model{
-			Costs: c, Callers: callers, Replicas: 1, Lanes: m.lanes, Second: queue.Second{Batch: secondBatch, Hold: secondHold, Margin: secondMargin}, Cores: runtime.NumCPU(), MaxBatch: modelBatch,
-			Keys: m.keys, Rebuildable: m.rebuildable, For: 4 * s.cfg.Size.Simulated, Seed: 1,
-		}.Run()
+		r, err := m.model(c, 1, callers, 4*s.cfg.Size.Simulated).Run()
 		if err != nil {
 			return nil, err
 		}
