@@ -16,7 +16,8 @@
 // at the end shows whether that was right: if another transaction has made the
 // record meanwhile, this one is rolled back and runs again. A key that is held
 // and stays absent is inserted and deleted in the same transaction, so that
-// nobody can have made it in between.
+// nobody can have made it in between. A transaction that changes nothing looks
+// for such keys again before it ends.
 //
 // The isolation is always READ COMMITTED, whatever the database's default is:
 // under SERIALIZABLE a transaction that has waited for a lock would fail where

@@ -97,6 +97,8 @@ func classify(err error) class {
 		return class{statestore.ErrNotADatabase, false, "look for a failing disk on the database server, and restore a backup"}
 	}
 	switch {
+	case errors.Is(err, errConflict):
+		return class{statestore.ErrUnavailable, true, "many processes make the same record: try again"}
 	case errors.Is(err, errLeap), errors.Is(err, errFenced):
 		return class{statestore.ErrUnavailable, true, "check which server takes writes, and its clock"}
 	case errors.Is(err, errSilent):

@@ -69,6 +69,7 @@ func TestEveryErrorHasAClass(t *testing.T) {
 		"closed":           {net.ErrClosed, statestore.ErrUnavailable, true, ""},
 		"refused":          {fmt.Errorf("dial: %w", syscall.ECONNREFUSED), statestore.ErrUnavailable, true, "start the database server"},
 		"unknown host":     {&net.DNSError{Err: "no such host", Name: "db"}, statestore.ErrUnavailable, true, "check the host"},
+		"conflict":         {errConflict, statestore.ErrUnavailable, true, ""},
 		"leap":             {errLeap, statestore.ErrUnavailable, true, "clock"},
 		"fenced":           {errFenced, statestore.ErrUnavailable, true, "takes writes"},
 		"stuck":            {errStuck, statestore.ErrUnavailable, false, "synchronous_standby_names"},

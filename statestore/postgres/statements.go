@@ -16,6 +16,7 @@ type statements struct {
 	begin, look               string
 	timeouts, pooled, session string
 	lock, try, read, clock    string
+	there                     string
 	insert, update            [2]string // of runs, of others
 	remove                    string
 	finish, finishAs          string
@@ -115,6 +116,7 @@ func newStatements(schema string) statements {
 		read: fill("SELECT " + clock + ", v.n, v.ord, v.due, v.body FROM {clock} LEFT JOIN (SELECT k.n, r.ord, r.due, r.body FROM " +
 			keys + " JOIN {records} r ON " + match + ") AS v ON true"),
 		clock: fill("SELECT " + clock + " FROM {clock}"),
+		there: fill("SELECT count(*) FROM " + keys + " JOIN {records} r ON " + match),
 
 		insert: [2]string{fill(insertOf(true)), fill(insertOf(false))},
 		// A row that was locked and is not there any more ends the transaction

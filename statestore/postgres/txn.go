@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -15,6 +16,9 @@ import (
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
 )
+
+// errConflict: a key appeared while the transaction waited for its locks.
+var errConflict = errors.New("another transaction was quicker")
 
 // txn is one attempt at a transaction over entries in the order of the locks.
 type txn struct {
@@ -203,6 +207,29 @@ func (t *txn) changes() (*changes, error) {
 		}
 	}
 	return c, nil
+}
+
+// confirm ends a transaction that changes nothing. What it decided holds if the
+// keys that lock did not find are absent still: one may have been made by the
+// transaction that a lock was waited for.
+func (t *txn) confirm(ctx context.Context, absent *keyArrays) error {
+	if len(absent.from) == 0 {
+		return nil
+	}
+	s := t.store
+	b := &pgx.Batch{}
+	b.Queue(s.sql.there, absent.args()...)
+	b.Queue(s.sql.rollback)
+	return s.trip(ctx, t.conn, b, func(br pgx.BatchResults) error {
+		var there int64
+		if err := br.QueryRow().Scan(&there); err != nil {
+			return err
+		}
+		if there > 0 {
+			return errConflict
+		}
+		return nil
+	})
 }
 
 // commit is the second round trip: it writes and commits. The error is a

@@ -85,8 +85,11 @@ func (s *Store) attempt(ctx context.Context, entries []*statestore.Entry, fn sta
 		return fnError{err}
 	}
 	c, err := t.changes()
-	if err != nil || c.none() {
+	if err != nil {
 		return err
+	}
+	if c.none() {
+		return s.noticed(t.confirm(ctx, &c.guards))
 	}
 	err = t.commit(ctx, c, durability)
 	if err != nil {

@@ -61,6 +61,42 @@ func TestAbsentKeysExcludeEachOther(t *testing.T) {
 	}
 }
 
+// TestAKeyMadeWhileALockIsWaitedForIsSeen: who only looks, and waits for a lock,
+// decides by what the one who held it has made, not by what was there before.
+func TestAKeyMadeWhileALockIsWaitedForIsSeen(t *testing.T) {
+	s := newStore(t)
+	noError(t, put(s, "held", 1))
+	inside, leave := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		held, made := writing("held"), writing("made")
+		noErrorIn(t, s.Update(t.Context(), []*statestore.Entry{held, made}, func(rules.Instant) (statestore.Durability, error) {
+			close(inside)
+			<-leave
+			held.Put(&note{N: 2})
+			made.Put(&note{N: 3})
+			return statestore.Durable, nil
+		}))
+	})
+	<-inside
+	held, made := writing("held"), writing("made")
+	var seen []string
+	group.Go(func() {
+		noErrorIn(t, s.Update(t.Context(), []*statestore.Entry{held, made}, func(rules.Instant) (statestore.Durability, error) {
+			seen = append(seen, fmt.Sprint(held.Record() != nil, made.Record() != nil))
+			return statestore.Rebuildable, nil
+		}))
+	})
+	eventually(t, 5*time.Second, "somebody waits for the lock", func() bool {
+		return execute(t, shared, sharedDSN, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'resilienced%' AND wait_event_type = 'Lock'") == "1"
+	})
+	close(leave)
+	group.Wait()
+	if last := seen[len(seen)-1]; last != "true true" {
+		t.Fatalf("it decided by %q: whether the record that was held, and the one that was made, are there", last)
+	}
+}
+
 func TestATerminatedConnectionIsNotNoticed(t *testing.T) {
 	s := newStore(t)
 	noError(t, put(s, "a", 0))
