@@ -35,6 +35,12 @@ func (t *tape) tree() *tape {
 	return t.add(history.Event{RPC: history.StartRun, Runs: []string{"run", "root"}, Amount: 600, Outcome: history.OK}, 0, 0)
 }
 
+// jump makes the store's time jump while faults are there, up to 900.
+func (t *tape) jump(from int) *tape {
+	t.h.Setup.ClockJumps = true
+	return t.add(history.Event{RPC: history.Phase, Name: history.Storm}, from, 900)
+}
+
 func spend(request string, amount int64) history.Event {
 	return history.Event{
 		RPC: history.Acquire, Request: request, Target: "money", Runs: []string{"run", "root"}, Amount: amount,
@@ -141,6 +147,12 @@ var cases = []struct {
 		beat.RPC, beat.Outcome = history.Heartbeat, history.OK
 		t.add(beat, 200, 210).add(ok(hold("c", "slots")), 350, 360)
 	}, map[string]string{"slots": "D1"}},
+	{"a third holder when the clock has jumped over a lease", func(t *tape) {
+		t.jump(100).add(ok(hold("a", "slots")), 10, 20).add(ok(hold("b", "slots")), 10, 20).add(ok(hold("c", "slots")), 130, 140)
+	}, nil},
+	{"a third holder before the clock jumps", func(t *tape) {
+		t.jump(100).add(ok(hold("a", "slots")), 10, 20).add(ok(hold("b", "slots")), 10, 20).add(ok(hold("c", "slots")), 30, 40)
+	}, map[string]string{"slots": "D1"}},
 	{"a refusal with a free slot", func(t *tape) {
 		t.add(ok(hold("a", "slots")), 10, 20).add(denied(hold("c", "slots"), "CONCURRENCY"), 30, 40)
 	}, map[string]string{"slots": "D2"}},
@@ -174,6 +186,15 @@ var cases = []struct {
 	}, nil},
 	{"a second probe", func(t *tape) {
 		t.add(probing("a", 5, true), 10, 20).add(probing("b", 5, true), 30, 40)
+	}, map[string]string{"probes": "B1"}},
+	{"a second probe when the clock has jumped over the lease of the first", func(t *tape) {
+		t.jump(100).add(probing("a", 5, true), 10, 20).add(probing("b", 5, true), 130, 140)
+	}, nil},
+	{"a second probe before the clock jumps", func(t *tape) {
+		t.jump(100).add(probing("a", 5, true), 10, 20).add(probing("b", 5, true), 30, 40)
+	}, map[string]string{"probes": "B1"}},
+	{"a second probe after the clock has jumped", func(t *tape) {
+		t.jump(100).add(probing("a", 5, true), 910, 920).add(probing("b", 5, true), 930, 940)
 	}, map[string]string{"probes": "B1"}},
 	{"a probe of the next phase", func(t *tape) {
 		t.add(probing("a", 5, true), 10, 20).add(probing("b", 7, true), 30, 40)
@@ -266,6 +287,16 @@ var cases = []struct {
 		beat := hold("a", "plain")
 		beat.RPC, beat.Outcome = history.Heartbeat, history.Denied
 		t.add(ok(hold("a", "plain")), 10, 20).add(beat, 100, 110)
+	}, map[string]string{"leases": "D4"}},
+	{"a lease that the clock has jumped over", func(t *tape) {
+		beat := hold("a", "plain")
+		beat.RPC, beat.Outcome = history.Heartbeat, history.Denied
+		t.jump(90).add(ok(hold("a", "plain")), 10, 20).add(beat, 100, 110)
+	}, nil},
+	{"a lease lost before the clock jumps", func(t *tape) {
+		beat := hold("a", "plain")
+		beat.RPC, beat.Outcome = history.Heartbeat, history.Denied
+		t.jump(200).add(ok(hold("a", "plain")), 10, 20).add(beat, 100, 110)
 	}, map[string]string{"leases": "D4"}},
 	{"nothing but refusals", func(t *tape) {
 		t.add(denied(hold("a", "plain"), "BREAKER_OPEN"), 10, 20)

@@ -21,7 +21,8 @@ func checkSlots(s *story, r *Result) {
 				p.add(q, s, "CONCURRENCY")
 			}
 		}
-		p.check(r, s.Setup.ClockJumps)
+		p.checkHolders(r)
+		p.checkRefusals(r)
 		most = max(most, p.most)
 	}
 	r.Note = fmt.Sprintf("at most %d of a target's slots held at once", most)
@@ -102,7 +103,7 @@ type held struct {
 }
 
 func (p *places) add(q *request, s *story, full string) {
-	if surely, ok := q.surely(); ok {
+	if surely, ok := s.surely(q); ok {
 		from, _ := q.began()
 		p.sure = append(p.sure, held{surely, from})
 	}
@@ -114,13 +115,6 @@ func (p *places) add(q *request, s *story, full string) {
 			p.refused = append(p.refused, span{e.Call, e.Return})
 		}
 	}
-}
-
-func (p *places) check(r *Result, clockJumps bool) {
-	if !clockJumps {
-		p.checkHolders(r)
-	}
-	p.checkRefusals(r)
 }
 
 // between is the smallest and the largest limit that may be in force.

@@ -133,7 +133,7 @@ func checkLeases(s *story, r *Result) {
 			case told && b.Return > at: // it may have been reported before
 			case b.Outcome == history.OK && b.Call > latest:
 				r.violated("D4: request %s: a lease that ended by %v was renewed at %v", b.Request, latest, b.Call)
-			case b.Outcome == history.Denied && b.Return < surely && !s.Setup.ClockJumps:
+			case b.Outcome == history.Denied && b.Return < surely && !s.jump.meets(span{g.Call, b.Return}):
 				r.violated("D4: request %s: a lease that lasts to %v was lost at %v: %s", b.Request, surely, b.Return, b.Reason)
 			}
 			switch b.Outcome {

@@ -15,6 +15,7 @@ type story struct {
 	*history.History
 	requests []*request // in the order in which they began
 	faults   []history.Event
+	jump     span // when the store's time may jump; it never does: from forever on
 	quiet    time.Duration
 	end      time.Duration
 }
@@ -61,6 +62,10 @@ func newStory(h *history.History) *story {
 	slices.SortStableFunc(s.requests, func(a, b *request) int { return byCall(a.asks[0], b.asks[0]) })
 	s.quiet, _ = h.Phase(history.Quiet)
 	s.faults = h.Of(history.Fault)
+	s.jump = span{forever, forever}
+	if from, to := h.Phase(history.Storm); h.Setup.ClockJumps && to > 0 {
+		s.jump = span{from, to}
+	}
 	if s.quiet == 0 {
 		s.quiet = forever
 	}
@@ -146,6 +151,16 @@ func (q *request) surely() (span, bool) {
 		s.to = min(s.to, at)
 	}
 	return s, s.from < s.to
+}
+
+// surely is the same where the store's time may jump over the end of a lease:
+// what its holder's clock says holds up to there, and then no more.
+func (s *story) surely(q *request) (span, bool) {
+	held, ok := q.surely()
+	if s.jump.meets(held) {
+		held.to = min(held.to, s.jump.from)
+	}
+	return held, ok && held.from < held.to
 }
 
 // leftBefore is how long before a standstill ends a caller must have gone, for
