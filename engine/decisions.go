@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -208,9 +209,20 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 	if dropped > 0 {
 		e.log.Warn("the decision log was full; their ids still explain these decisions", "dropped", dropped)
 	}
+	for part := range slices.Chunk(rows, e.commits.upkeep()) {
+		if err := e.writeDecisions(ctx, part); err != nil {
+			l.mu.Lock()
+			l.lost += uint64(len(part))
+			l.mu.Unlock()
+			e.complaints.warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(part))
+		}
+	}
+}
+
+func (e *Engine) writeDecisions(ctx context.Context, rows []pendingRow) error {
 	seen := map[statestore.Key]bool{}
-	entries := make([]*statestore.Entry, 0, n)
-	kept := make([]*DecisionRow, 0, n)
+	entries := make([]*statestore.Entry, 0, len(rows))
+	kept := make([]*DecisionRow, 0, len(rows))
 	for _, p := range rows {
 		k := statestore.Key{Kind: statestore.KindDecision, Namespace: p.namespace, Name: p.row.ID}
 		if !seen[k] {
@@ -218,10 +230,7 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 			entries, kept = append(entries, &statestore.Entry{Key: k, Mode: statestore.Write}), append(kept, p.row)
 		}
 	}
-	if len(entries) == 0 {
-		return
-	}
-	err := e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
+	return e.store.Update(ctx, entries, func(rules.Instant) (statestore.Durability, error) {
 		for i, entry := range entries {
 			if entry.Record() == nil { // else another replica has logged the same
 				entry.Put(kept[i])
@@ -229,12 +238,6 @@ func (e *Engine) flushDecisions(ctx context.Context) {
 		}
 		return statestore.Rebuildable, nil
 	})
-	if err != nil {
-		l.mu.Lock()
-		l.lost += uint64(len(entries))
-		l.mu.Unlock()
-		e.complaints.warn("decisions could not be logged; their ids still explain them", "error", err, "rows", len(entries))
-	}
 }
 
 // ExplainDecision says why a decision was made: from the log, else from what

@@ -162,7 +162,7 @@ func (e *Engine) flushObservations(ctx context.Context, wait bool) {
 	defer o.writing.Unlock()
 	parts := o.take(rules.Instant(e.storeTime.Load()))
 	for len(parts) > 0 {
-		n := min(len(parts), flushBatch)
+		n := min(len(parts), e.commits.upkeep())
 		if err := e.writeObservations(ctx, parts[:n]); err != nil {
 			o.restore(parts)
 			e.complaints.warn("what was counted of calls could not be written; it is tried again", "error", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ func (e *Engine) sweepLoop() {
 		case <-first.C:
 		}
 	}
+	p := pace{e.commits.upkeep(), e.commits.upkeep()}
 	timer := time.NewTicker(sweepEvery)
 	defer timer.Stop()
 	for turn := 1; ; turn++ {
@@ -47,9 +49,11 @@ func (e *Engine) sweepLoop() {
 			return
 		case <-timer.C:
 			ctx, cancel := e.bound(e.background, sweepLimit)
-			if _, err := e.Sweep(ctx); err != nil {
+			begun := time.Now()
+			if _, err := e.sweep(ctx, p.now); err != nil {
 				e.complaints.warn("the sweep failed; reads go on deriving what is due", "error", err)
 			}
+			p.after(time.Since(begun))
 			// A replica without calls learns of a new epoch here.
 			if _, err := e.fresh(ctx); err != nil {
 				e.complaints.warn("the policy's epoch could not be read; decisions wait for it", "error", err)
@@ -66,7 +70,10 @@ func (e *Engine) sweepLoop() {
 
 // Sweep handles what is due now, at most a few batches, and returns how many
 // records that were.
-func (e *Engine) Sweep(ctx context.Context) (int, error) {
+func (e *Engine) Sweep(ctx context.Context) (int, error) { return e.sweep(ctx, e.commits.upkeep()) }
+
+// sweep is Sweep with transactions of at most so many records.
+func (e *Engine) sweep(ctx context.Context, most int) (int, error) {
 	now, err := e.store.Now(ctx)
 	if err != nil {
 		return 0, storeError(err)
@@ -77,8 +84,10 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 		if err != nil {
 			return handled, storeError(err)
 		}
-		if err := e.sweepMany(ctx, due); err != nil {
-			return handled, err
+		for part := range slices.Chunk(due, most) {
+			if err := e.sweepMany(ctx, part); err != nil {
+				return handled, err
+			}
 		}
 		if handled += len(due); len(due) < sweepBatch {
 			break

@@ -220,13 +220,10 @@ func (e *Engine) flush(ctx context.Context) {
 	e.flushObservations(ctx, true)
 }
 
-// flushBatch is how many tallies one transaction writes.
-const flushBatch = 256
-
 func (e *Engine) flushTallies(ctx context.Context) {
 	dirty := e.dirtyTallies()
 	for len(dirty) > 0 {
-		chunk := dirty[:min(len(dirty), flushBatch)]
+		chunk := dirty[:min(len(dirty), e.commits.upkeep())]
 		if err := e.writeTallies(ctx, chunk); err != nil {
 			e.complaints.warn("tallies could not be written; they are tried again", "error", err)
 			e.tallies.again(dirty)

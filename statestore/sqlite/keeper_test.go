@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -123,6 +124,7 @@ func TestAnIdleStoreWritesNothing(t *testing.T) {
 
 func TestLogIsStartedAgain(t *testing.T) {
 	s := newStore(t)
+	held(s, func() { s.keeper.long = 150 })
 	largest := int64(0)
 	for round := range 12 {
 		entries := make([]*statestore.Entry, 200)
@@ -158,19 +160,67 @@ func TestLogIsStartedAgain(t *testing.T) {
 func TestManyChangesWakeTheKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
-		for n := range int64(fullLog/2 + 1) {
+		for n := range int64(moveAfter/2 + 1) {
 			mustPut(t, s, "a", n, statestore.Rebuildable)
 		}
 		synctest.Wait()
 		held(s, func() {
-			if s.logLength >= fullLog/2 {
+			if s.logLength >= moveAfter/2 {
 				t.Fatalf("%d changes since the log was emptied", s.logLength)
 			}
 		})
 		// What the keeper has moved is what a passive checkpoint would find done.
-		moved, err := s.keeper.move()
+		_, moved, err := s.keeper.move()
 		if err != nil || moved == 0 {
 			t.Fatalf("moved %d: %v", moved, err)
 		}
 	})
+}
+
+// TestAShortLogKeepsNobodyWaiting: to start the log again keeps transactions
+// waiting, so that is not done each time its pages are moved.
+func TestAShortLogKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		mustPut(t, s, "a", 1, statestore.Durable)
+		held(s, func() {
+			for _, c := range []struct {
+				long int64
+				want time.Duration // that the keeper waits for the lane
+			}{{fullLog, 0}, {1, time.Second}} {
+				s.keeper.long = c.long
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				from := time.Now()
+				s.empty(ctx)
+				cancel()
+				if waited := time.Since(from); waited != c.want {
+					t.Errorf("the keeper waited for %v with a log that is long from %d pages on, want %v", waited, c.long, c.want)
+				}
+			}
+		})
+		if _, moved, err := s.keeper.move(); err != nil || moved == 0 {
+			t.Errorf("%d pages moved: %v", moved, err)
+		}
+	})
+}
+
+// TestADiskThatCannotSyncEndsTheStore: what the keeper waits for itself, SQLite
+// does not see fail.
+func TestADiskThatCannotSyncEndsTheStore(t *testing.T) {
+	s := newStore(t)
+	mustPut(t, s, "a", 1, statestore.Durable)
+	held(s, func() { s.keeper.long = 1 })
+	whole := s.keeper.file
+	broken, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := broken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.keeper.file = broken
+	s.empty(t.Context())
+	s.keeper.file = whole
+	err = put(s, "a", &note{N: 2}, statestore.Durable)
+	wantError(t, err, statestore.ErrUnavailable, "file already closed")
 }

@@ -300,6 +300,9 @@ func (s *Store) release() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}
+	if s.keeper != nil {
+		errs = append(errs, s.keeper.file.Close()) // after the last connection
+	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
