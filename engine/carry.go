@@ -111,26 +111,38 @@ func (r *report) raiseAndKeep(t *txn, op *operation.Operation, f *directive.Fact
 	if d.Letter == nil || r.req.Envelope == nil {
 		return true
 	}
+	letter := r.letter(&f.Verdict, d)
+	letter.Task, letter.Level, letter.Chain, letter.Attempts = op.Detail.Task, r.permit.Level, op.Detail.Chain, op.Attempts
+	letter.Idempotency, letter.IdempotencyKey, letter.Escalation = uint8(op.Idempotency), op.Detail.Key, a.Escalation
+	if !r.keep(t, letter, a) {
+		return false
+	}
+	op.Detail.Letter = a.Letter
+	return true
+}
+
+// letter is the dead letter of a directive, with what the report itself says.
+func (r *report) letter(v *classify.Verdict, d *directive.Directive) *deadletter.Letter {
+	return &deadletter.Letter{
+		Operation: r.claims.Operation, Run: r.claims.Run, Target: r.claims.Target,
+		Kind: deadletter.Replayable, Class: v.Class, Reason: d.Letter.Reason, Rule: v.Rule, Certainty: v.Certainty,
+		Policy: d.Letter.Policy, Envelope: *r.req.Envelope, ReplayAfter: d.Letter.ReplayAfter, PolicyEpoch: r.epoch,
+	}
+}
+
+// keep writes a letter and names it in the answer; false if the transaction
+// does not have its record yet.
+func (r *report) keep(t *txn, letter *deadletter.Letter, a *operation.Answer) bool {
 	h, ok := t.want(letterKey(r.req.Namespace, r.claims.Operation), statestore.Write, 0)
 	if !ok {
 		return false
 	}
-	letter := deadletter.Put(record[deadletter.Letter](t, h), r.letter(op, f, d, a), t.now)
-	t.put(h, letter)
+	kept := deadletter.Put(record[deadletter.Letter](t, h), *letter, t.now)
+	t.put(h, kept)
 	t.durable = true
-	a.Letter, op.Detail.Letter = deadletter.ID(r.claims.Operation), deadletter.ID(r.claims.Operation)
-	t.emit(Event{Kind: EventLetter, Namespace: r.req.Namespace, Name: a.Letter, At: t.now, Target: r.claims.Target, Reason: string(letter.Reason)})
+	a.Letter = deadletter.ID(r.claims.Operation)
+	t.emit(Event{Kind: EventLetter, Namespace: r.req.Namespace, Name: a.Letter, At: t.now, Target: r.claims.Target, Reason: string(kept.Reason)})
 	return true
-}
-
-func (r *report) letter(op *operation.Operation, f *directive.Facts, d *directive.Directive, a *operation.Answer) deadletter.Letter {
-	return deadletter.Letter{
-		Operation: r.claims.Operation, Run: r.claims.Run, Task: op.Detail.Task, Target: r.claims.Target, Level: r.permit.Level,
-		Chain: op.Detail.Chain, Kind: deadletter.Replayable, Class: f.Verdict.Class, Reason: d.Letter.Reason, Rule: f.Verdict.Rule,
-		Certainty: f.Verdict.Certainty, Policy: d.Letter.Policy, Attempts: op.Attempts, Envelope: *r.req.Envelope,
-		Idempotency: uint8(op.Idempotency), IdempotencyKey: op.Detail.Key, Escalation: a.Escalation,
-		ReplayAfter: d.Letter.ReplayAfter, PolicyEpoch: r.epoch,
-	}
 }
 
 // question is what a person is asked, in one sentence.

@@ -135,14 +135,12 @@ func (r *report) apply(t *txn) error {
 	*r.result, r.settled = ReportResult{Now: t.now}, nil
 	op := record[operation.Operation](t, r.op)
 	if op == nil {
-		r.gone(t)
-		return nil
+		return r.gone(t, false)
 	}
 	stored := op.Permit
 	op, lost := op.Derive(t.now)
 	if !r.find(op, t.now) {
-		r.gone(t)
-		return nil
+		return r.gone(t, t.now < op.Expires)
 	}
 	r.booked = !r.newest || stored.State == operation.PermitLost
 	if done, err := r.repeated(t, op); done || err != nil {
@@ -219,21 +217,6 @@ func (r *report) classify(t *txn) classify.Verdict {
 		Kind: cfg.Kind, SlowFailsAfter: cfg.SlowFailsAfter, Rejected503: cfg.Rejected503, RefusalIsPolicy: cfg.RefusalIsPolicy,
 		TrustHints: cfg.TrustHints, HardWait: cfg.Retry.HardWait, Wall: t.now.Time().Unix(),
 	}, cfg.Rules)
-}
-
-// gone answers a Report whose permit has no record: from its own signal, and
-// nothing changes.
-func (r *report) gone(t *txn) {
-	r.permit = nil
-	v := r.classify(t)
-	r.result.Answer = answerOf(&v)
-	r.result.Answer.NotCounted = "PERMIT_GONE"
-	r.result.Answer.Action = operation.Stop
-	if v.Class == classify.OK {
-		r.result.Answer.Action = operation.Continue
-	}
-	c := t.control(&r.own)
-	r.finish(t, &c)
 }
 
 func answerOf(v *classify.Verdict) operation.Answer {

@@ -36,6 +36,16 @@ steps:
 - {report: {permit: b, cost: 7}, expect: {not_counted_because: LEASE_EXPIRED}}
 - {run: {id: r}, expect: {assumed: 100, spent: 7}}
 `, `
+id: a failure of an operation that is forgotten leaves a letter for a person
+targets: {t: {kind: llm}}
+steps:
+- {acquire: {op: o, target: t, as: a}}
+- {advance: 135s}
+- {advance: 24h}
+- {report: {permit: a, sig: {exc: timeout}}, expect: {action: STOP, not_counted_because: PERMIT_GONE, dl: "dl:o"}}
+- {dlq: {id: "dl:o"}, expect: {policy: MANUAL, state: OPEN}}
+- {report: {permit: a}, expect: {action: CONTINUE, not_counted_because: PERMIT_GONE}}
+`, `
 id: a result outlives the key's time to live as long as there is a letter
 targets: {t: {kind: llm}}
 steps:

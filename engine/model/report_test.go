@@ -14,7 +14,7 @@ func (w *world) report(s *reportStep) reportAnswer {
 	duration := min(s.Dur, w.now-p.granted)
 	v := s.Sig.read(t.kind, t.slowFails, duration)
 	if known := w.operation(o.name); known != o || (o.last != p && !slices.Contains(o.lost, p)) || (p.state == "LOST" && w.now >= p.expires+day) {
-		return gone(v) // forgotten: nothing changes
+		return w.gone(v, o, known != nil)
 	}
 	if p.state == "SETTLED" {
 		return p.answer // a repeat
@@ -80,10 +80,16 @@ func (a *reportAnswer) answer(d *tree) {
 	}
 }
 
-func gone(v verdict) reportAnswer {
+// gone is the report of a permit that was forgotten: nothing changes. Of an
+// operation that was forgotten too, a person keeps the letter.
+func (w *world) gone(v verdict, o *op, known bool) reportAnswer {
 	a := reportAnswer{Class: v.class, Reason: v.reason, Why: "PERMIT_GONE", Action: "STOP"}
-	if v.class == "OK" {
+	switch {
+	case v.class == "OK":
 		a.Action = "CONTINUE"
+	case v.class != "ABORTED" && !known:
+		a.Letter = "dl:" + o.name
+		w.letters[o.name] = &letter{policy: "MANUAL", reason: v.reason, expires: w.now + 30*day}
 	}
 	return a
 }
