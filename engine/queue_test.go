@@ -292,3 +292,39 @@ func TestWhoLeavesLetsOthersGo(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestDrainEndsEverybody: those who wait in line, those who are parked and the
+// one that keys are kept for, each once; only what is in flight stays.
+func TestDrainEndsEverybody(t *testing.T) {
+	q := newQueue(3)
+	waiting := map[*command]int{}
+	add := func(namespace string, urgent bool, key string) *command {
+		c := &command{namespace: namespace, urgent: urgent, ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
+		c.key(statestore.Key{Name: key}, statestore.Write, 0)
+		q.add(c)
+		waiting[c] = 0
+		return c
+	}
+	first := add("n", false, "a")
+	flying := q.seal()
+	delete(waiting, first)
+	add("n", false, "a")
+	add("m", true, "a").parkings = maxParked - 1
+	if b := q.seal(); len(b.members) != 0 || q.patient == nil {
+		t.Fatalf("%d run that should be parked", len(b.members))
+	}
+	add("n", true, "b")
+	add("m", false, "c")
+	q.drain(func(c *command) { waiting[c]++ })
+	for c, ended := range waiting {
+		if ended != 1 {
+			t.Errorf("a command of %s, urgent: %v, was ended %d times", c.namespace, c.urgent, ended)
+		}
+	}
+	if q.depth() != 0 || q.runnable() != 0 || q.patient != nil {
+		t.Errorf("%d commands still wait, for %v", q.depth(), q.patient)
+	}
+	if q.unhold(flying.keys); len(q.held) != 0 {
+		t.Errorf("%d keys are still held", len(q.held))
+	}
+}
