@@ -112,6 +112,8 @@ func TestWhatSurvivesACrash(t *testing.T) {
 			{"its release", release("run back"), yes},
 			{"a payment", acquire("pay", "pay/x", "", operation.NonIdempotent), yes},
 			{"its success", report("pay", succeeded, nil), yes},
+			{"one without a slot", acquire("pay plainly", "x", "", operation.NonIdempotent), yes},
+			{"its success", report("pay plainly", succeeded, nil), yes},
 			{"a slot", acquire("slot", "tool/x", "", operation.Idempotent), yes},
 			{"its heartbeat", func() error {
 				time.Sleep(permits["slot"].HeartbeatEvery)
