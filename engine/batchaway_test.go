@@ -33,13 +33,11 @@ func TestABatchOutlivesItsFirstCaller(t *testing.T) {
 				})
 				synctest.Wait()
 				ctx, leave := context.WithCancel(t.Context())
-				for i := range 3 {
+				callers, wants := []context.Context{t.Context(), t.Context(), t.Context()}, make([]error, 3)
+				callers[leaver], wants[leaver] = ctx, context.Canceled
+				for i, want := range wants {
 					wg.Go(func() {
-						of, want := t.Context(), error(nil)
-						if i == leaver {
-							of, want = ctx, context.Canceled
-						}
-						if _, err := e.Acquire(of, ask(strconv.Itoa(i))); !errors.Is(err, want) {
+						if _, err := e.Acquire(callers[i], ask(strconv.Itoa(i))); !errors.Is(err, want) {
 							t.Errorf("caller %d: %v, want %v", i, err, want)
 						}
 					})

@@ -178,3 +178,20 @@ func TestTheSweeperLeavesDrillsAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestARepeatedAdvanceGoesNoFurther: it ends where the first was going.
+func TestARepeatedAdvanceGoesNoFurther(t *testing.T) {
+	inBubble(t, "", func(t *testing.T, e *engine.Engine) {
+		drill, err := e.StartDrill(t.Context(), "d", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range []string{"q", "q", "r", "", ""} {
+			v, err := e.AdvanceClock(t.Context(), drill.Namespace, id, time.Hour)
+			want := drill.Now.Add(time.Duration(max(i, 1)) * time.Hour)
+			if err != nil || v.Now != want {
+				t.Errorf("advance %d ends at %v, want %v, %v", i, v.Now.Time(), want.Time(), err)
+			}
+		}
+	})
+}

@@ -21,6 +21,8 @@ targets:
   - {match: "pay/*", preset: action}
   - {match: "tool/*", preset: tool, limit: {concurrency: 4}}
   - {match: "frail/*", preset: llm, breaker: {consecutive_failures: 2}}
+chains:
+  c: {levels: [{target: x, kind: PRIMARY}], on_exhausted: DEAD_LETTER}
 `
 
 // lasting is a store that remembers how durable its last transaction was that
@@ -66,6 +68,13 @@ func TestWhatSurvivesACrash(t *testing.T) {
 				}
 				return err
 			}
+		}
+		chained := func() error {
+			r, err := e.Acquire(ctx, &AcquireRequest{Namespace: "n", OperationID: "chained", Chain: "c", MaxAttempts: 1, Idempotency: operation.Idempotent})
+			if err == nil {
+				permits["chained"] = r.Grant
+			}
+			return err
 		}
 		report := func(id string, signal classify.Signal, envelope *deadletter.Envelope) func() error {
 			return func() error {
@@ -127,6 +136,8 @@ func TestWhatSurvivesACrash(t *testing.T) {
 			{"its release", release("slot back"), yes},
 			{"a grant that will fail", acquire("letter", "x", "", operation.Idempotent), no},
 			{"a stop with a letter", report("letter", refused, &deadletter.Envelope{}), yes},
+			{"a grant of a chain", chained, no},
+			{"a letter at its end", report("chained", failed, &deadletter.Envelope{}), yes},
 			{"a frail target", acquire("f1", "frail/x", "", operation.Idempotent), no},
 			{"its first failure", report("f1", failed, nil), no},
 			{"a frail target again", acquire("f2", "frail/x", "", operation.Idempotent), no},
