@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,7 @@ chains:
 // changed what callers were told of.
 type lasting struct {
 	statestore.Store
-	last *statestore.Durability
+	last atomic.Pointer[statestore.Durability]
 }
 
 func (s *lasting) Update(ctx context.Context, entries []*statestore.Entry, fn statestore.Func) error {
@@ -37,7 +38,7 @@ func (s *lasting) Update(ctx context.Context, entries []*statestore.Entry, fn st
 		d, err := fn(now)
 		for _, e := range entries {
 			if e.Changed() {
-				s.last = &d
+				s.last.Store(&d)
 			}
 		}
 		return d, err
@@ -127,7 +128,7 @@ func TestWhatSurvivesACrash(t *testing.T) {
 			{"its heartbeat", func() error {
 				time.Sleep(permits["slot"].HeartbeatEvery)
 				synctest.Wait() // what loops had to write is written
-				s.last = nil
+				s.last.Store(nil)
 				_, err := e.Heartbeat(ctx, "n", permits["slot"].PermitID, 0)
 				return err
 			}, yes},
@@ -144,14 +145,14 @@ func TestWhatSurvivesACrash(t *testing.T) {
 			{"the trip", report("f2", failed, nil), yes},
 			{"StopRun", func() error { _, err := e.StopRun(ctx, end); return err }, yes},
 		} {
-			s.last = nil
+			s.last.Store(nil)
 			if err := step.do(); err != nil {
 				t.Fatalf("%s: %v", step.name, err)
 			}
-			if s.last == nil || *s.last != step.want {
+			if last := s.last.Load(); last == nil || *last != step.want {
 				got := "nothing"
-				if s.last != nil {
-					got = map[bool]string{true: "durably", false: "to be rebuilt"}[*s.last == yes]
+				if last != nil {
+					got = map[bool]string{true: "durably", false: "to be rebuilt"}[*last == yes]
 				}
 				t.Errorf("%s was written: %s", step.name, got)
 			}

@@ -244,7 +244,9 @@ func TestLateStripesAreFound(t *testing.T) {
 					Key:  statestore.Key{Kind: statestore.KindStripe, Name: "n" + sep + "x" + sep + "third"},
 					Mode: statestore.Write,
 				}
+				engines[0].stripes.loading <- struct{}{}
 				newest := engines[0].stripes.newest
+				<-engines[0].stripes.loading
 				err := stores[1].Update(t.Context(), []*statestore.Entry{entry}, func(now rules.Instant) (statestore.Durability, error) {
 					s := &Stripe{FlushedAt: newest.Add(-c.behind)}
 					s.Tally.Record(engines[0].policies.Load().of("n").Target("x"), target.Sample{Effect: classify.Success, Cost: -1}, now)

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,18 +17,17 @@ import (
 // once and says that it does not know.
 type chunkless struct {
 	statestore.Store
-	refuse, unsure bool
+	refuse, unsure atomic.Bool
 }
 
 func (s *chunkless) Update(ctx context.Context, entries []*statestore.Entry, fn statestore.Func) error {
 	calls := len(entries) > 0 && entries[0].Key.Kind == statestore.KindCalls
-	if calls && s.refuse {
+	if calls && s.refuse.Load() {
 		return statestore.ErrUnavailable
 	}
-	if err := s.Store.Update(ctx, entries, fn); err != nil || !calls || !s.unsure {
+	if err := s.Store.Update(ctx, entries, fn); err != nil || !calls || !s.unsure.Swap(false) {
 		return err
 	}
-	s.unsure = false // the next one goes well
 	return statestore.ErrUnknownOutcome
 }
 
@@ -41,7 +41,8 @@ func recordedAway(t *testing.T, test func(r *recording, s *chunkless)) {
 			t.Fatal(err)
 		}
 		test(&recording{t, e, s}, s)
-		s.refuse, s.unsure = false, false
+		s.refuse.Store(false)
+		s.unsure.Store(false)
 		closeAll(t, e)
 	})
 }
@@ -54,7 +55,7 @@ func TestTheRecordingIsBoundedWhileItsStoreIsAway(t *testing.T) {
 		rec.mu.Lock()
 		rec.limit = 10
 		rec.mu.Unlock()
-		s.refuse = true
+		s.refuse.Store(true)
 		for range 25 {
 			r.report(r.acquire(AcquireRequest{}), good())
 			time.Sleep(2 * recordEvery)
@@ -65,7 +66,7 @@ func TestTheRecordingIsBoundedWhileItsStoreIsAway(t *testing.T) {
 		if waiting != 10 {
 			r.Errorf("%d calls wait, want 10", waiting)
 		}
-		s.refuse = false
+		s.refuse.Store(false)
 		if calls, parts := r.export("n", 0); len(calls) != 10 || parts[len(parts)-1].Missing != 15 {
 			r.Errorf("%d calls, missing %d", len(calls), parts[len(parts)-1].Missing)
 		}
@@ -76,7 +77,7 @@ func TestTheRecordingIsBoundedWhileItsStoreIsAway(t *testing.T) {
 // written are not written again.
 func TestNoCallIsRecordedTwice(t *testing.T) {
 	recordedAway(t, func(r *recording, s *chunkless) {
-		s.unsure = true
+		s.unsure.Store(true)
 		for range 5 {
 			r.report(r.acquire(AcquireRequest{}), good())
 		}
