@@ -147,3 +147,31 @@ func increment(t *testing.T, e *Engine, name string) {
 		t.Error(err)
 	}
 }
+
+// TestThePauseIsBounded: however long transactions wait for their keys, callers
+// wait no longer for one another than for a batch, and when they do not wait any
+// more the pause ends.
+func TestThePauseIsBounded(t *testing.T) {
+	h := &hurry{}
+	for range 1000 {
+		if pause := h.gather(time.Second, 10); pause <= 0 || pause > longestHold {
+			t.Fatalf("the pause is %v", pause)
+		}
+		h.gathered()
+	}
+	for range 100 {
+		if pause := h.gather(-longestHold, 10); pause == 0 {
+			break
+		}
+		h.gathered()
+	}
+	if pause := h.gather(0, 10); pause != 0 || h.gathering != 0 || h.enough != 0 {
+		t.Errorf("a pause of %v, %d gather until there are %d", pause, h.gathering, h.enough)
+	}
+	for range 1000 {
+		h.gather(-time.Second, 10)
+	}
+	if pause := h.gather(4*shortestPause, 10); pause != shortestPause {
+		t.Errorf("after a quiet time the first pause is %v, want %v", pause, shortestPause)
+	}
+}

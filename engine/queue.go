@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/resilienced/resilienced/statestore"
 )
@@ -163,18 +164,27 @@ func (q *queue) seal() batch {
 	members := make([]*command, 0, min(maxBatch, q.depth()))
 	members = q.take(&q.urgent, members, maxBatch)
 	for len(members) < maxBatch && len(q.ring) > 0 {
-		q.turn %= len(q.ring)
-		namespace := q.ring[q.turn]
-		line := q.plain[namespace]
-		members = q.take(line, members, max((maxBatch-len(members))/len(q.ring), 1))
-		if line.first == nil {
-			delete(q.plain, namespace)
-			q.ring = append(q.ring[:q.turn], q.ring[q.turn+1:]...)
-			continue
+		share := max((maxBatch-len(members))/len(q.ring), 1)
+		for n := len(q.ring); n > 0 && len(members) < maxBatch; n-- {
+			members = q.serve(members, share)
 		}
-		q.turn++
 	}
 	return batch{members, q.hold(members)}
+}
+
+// serve gives the namespace whose turn it is its share of a batch.
+func (q *queue) serve(members []*command, share int) []*command {
+	q.turn %= len(q.ring)
+	namespace := q.ring[q.turn]
+	line := q.plain[namespace]
+	members = q.take(line, members, share)
+	if line.first == nil {
+		delete(q.plain, namespace)
+		q.ring = slices.Delete(q.ring, q.turn, q.turn+1)
+	} else {
+		q.turn++
+	}
+	return members
 }
 
 // take moves up to n commands from a list into a batch.

@@ -4,16 +4,19 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/resilienced/resilienced/statestore"
+	"github.com/resilienced/resilienced/statestore/memory"
 	"github.com/resilienced/resilienced/test/distant"
 )
 
@@ -175,5 +178,154 @@ func BenchmarkLanes(b *testing.B) {
 				b.ReportMetric(float64(b.N)/float64(after-before), "commands/transaction")
 			})
 		}
+	}
+}
+
+// TestThePatientLetsGo: keys that were kept for a command are anybody's again
+// when it was carried out, and when its caller leaves.
+func TestThePatientLetsGo(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		t.Run(fmt.Sprint("leaves=", leaves), func(t *testing.T) {
+			q := newQueue(3)
+			command := func(keys ...string) *command {
+				c := &command{namespace: "n", ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
+				for _, k := range keys {
+					c.key(statestore.Key{Name: k}, statestore.Write, 0)
+				}
+				q.add(c)
+				return c
+			}
+			command("left")
+			left := q.seal()
+			both := command("left", "right")
+			both.parkings = maxParked - 1 // it was passed over before
+			if b := q.seal(); len(b.members) != 0 || q.patient != both {
+				t.Fatalf("%d commands run, and nobody is waited for", len(b.members))
+			}
+			right := command("right")
+			if b := q.seal(); len(b.members) != 0 {
+				t.Fatal("a key that is kept for one was given to another")
+			}
+			if leaves {
+				q.remove(both)
+			} else {
+				q.unhold(left.keys)
+				if left = q.seal(); !slices.Contains(left.members, both) {
+					t.Fatal("the command whose keys are kept does not run")
+				}
+				if len(left.members) == 1 {
+					q.unhold(left.keys)
+					left.keys = nil
+				}
+			}
+			if b := q.seal(); !slices.Contains(b.members, right) && !slices.Contains(left.members, right) {
+				t.Error("the key is still kept, for nobody")
+			} else {
+				q.unhold(b.keys)
+			}
+			q.unhold(left.keys)
+			if len(q.held) != 0 || q.patient != nil || q.depth() != 0 {
+				t.Errorf("left behind: %d keys, %v, %d commands", len(q.held), q.patient, q.depth())
+			}
+		})
+	}
+}
+
+// stuck is a store where transactions with a record of a name wait.
+type stuck struct {
+	statestore.Store
+	name string
+	gate chan struct{}
+}
+
+func (s *stuck) Update(ctx context.Context, entries []*statestore.Entry, fn statestore.Func) error {
+	if slices.ContainsFunc(entries, func(e *statestore.Entry) bool { return e.Key.Name == s.name }) {
+		<-s.gate
+	}
+	return s.Store.Update(ctx, entries, fn)
+}
+
+// TestWhoLeavesLetsOthersGo: those who waited for a key that was kept for a
+// caller run at once when it leaves, though the transaction that it waited for
+// is still in flight.
+func TestWhoLeavesLetsOthersGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stuck{Store: memory.New(memory.Config{Lanes: 3}), name: "left", gate: make(chan struct{})}
+		e, err := New(t.Context(), Config{Store: s, NoSweeper: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeAll(t, e)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			first := &counter{name: "left"}
+			if err := e.submit(t.Context(), "n", false, first, first.plan); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(2 * longestHold)
+		ctx, leave := context.WithCancel(t.Context())
+		wg.Go(func() {
+			w, c := &counter{name: "left"}, &command{}
+			c.begin(ctx, e, "n", false, w)
+			w.plan(c)
+			c.key(statestore.Key{Kind: statestore.KindRepeat, Namespace: "n", Name: "right"}, statestore.Write, 0)
+			c.parkings = maxParked - 1
+			err := e.commits.do(c) //nolint:contextcheck // a transaction outlives its callers
+			if !errors.Is(err, context.Canceled) || w.ran != 0 {
+				t.Errorf("who left ran %d times: %v", w.ran, err)
+			}
+		})
+		time.Sleep(2 * longestHold)
+		left := time.Time{}
+		wg.Go(func() {
+			other := &counter{name: "right"}
+			err := e.submit(t.Context(), "n", false, other, other.plan)
+			if took := time.Since(left); err != nil || left.IsZero() || took > longestHold {
+				t.Errorf("the other ran %v after: %v", took, err)
+			}
+		})
+		time.Sleep(2 * longestHold)
+		left = time.Now()
+		leave()
+		time.Sleep(2 * longestHold)
+		close(s.gate)
+		wg.Wait()
+	})
+}
+
+// TestDrainEndsEverybody: those who wait in line, those who are parked and the
+// one that keys are kept for, each once; only what is in flight stays.
+func TestDrainEndsEverybody(t *testing.T) {
+	q := newQueue(3)
+	waiting := map[*command]int{}
+	add := func(namespace string, urgent bool, key string) *command {
+		c := &command{namespace: namespace, urgent: urgent, ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
+		c.key(statestore.Key{Name: key}, statestore.Write, 0)
+		q.add(c)
+		waiting[c] = 0
+		return c
+	}
+	first := add("n", false, "a")
+	flying := q.seal()
+	delete(waiting, first)
+	add("n", false, "a")
+	add("m", true, "a").parkings = maxParked - 1
+	if b := q.seal(); len(b.members) != 0 || q.patient == nil {
+		t.Fatalf("%d run that should be parked", len(b.members))
+	}
+	add("n", true, "b")
+	add("m", false, "c")
+	q.drain(func(c *command) { waiting[c]++ })
+	for c, ended := range waiting {
+		if ended != 1 {
+			t.Errorf("a command of %s, urgent: %v, was ended %d times", c.namespace, c.urgent, ended)
+		}
+	}
+	if q.depth() != 0 || q.runnable() != 0 || q.patient != nil {
+		t.Errorf("%d commands still wait, for %v", q.depth(), q.patient)
+	}
+	if q.unhold(flying.keys); len(q.held) != 0 {
+		t.Errorf("%d keys are still held", len(q.held))
 	}
 }

@@ -155,12 +155,14 @@ func (q *quotas) close() {
 // enter makes a namespace known, or its counts those of the store.
 func (q *quotas) enter(ctx context.Context, namespace string) error {
 	if c := q.in(namespace); c != nil {
+		c.used.Store(true)
 		return q.read(ctx, namespace, c)
 	}
 	if len(*q.known.Load()) >= maxNamespaces {
 		return ErrQuota
 	}
 	c := &counts{}
+	c.used.Store(true)
 	if err := q.read(ctx, namespace, c); err != nil {
 		return err
 	}
@@ -198,7 +200,6 @@ func (q *quotas) read(ctx context.Context, namespace string, c *counts) error {
 		}
 		c.of(kind).Store(int64(n))
 	}
-	c.used.Store(true)
 	c.stale.Store(false)
 	return nil
 }
