@@ -184,7 +184,7 @@ func TestACancelledWaitForTheStandbyIsUnknown(t *testing.T) {
 	server := start(t, pgserver.Options{})
 	dsn, err := server.NewDatabase(t.Context())
 	noError(t, err)
-	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t), TripTimeout: 20 * time.Second})
+	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t), TripTimeout: 20 * time.Second, Lanes: 1, WriteConns: 1})
 	noError(t, put(s, "a", 1))
 	execute(t, server, dsn, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	execute(t, server, dsn, "SELECT pg_reload_conf()")
@@ -197,6 +197,13 @@ func TestACancelledWaitForTheStandbyIsUnknown(t *testing.T) {
 		return execute(t, server, dsn, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
 	})
 	wantError(t, <-done, statestore.ErrUnknownOutcome, "standby")
+	execute(t, server, dsn, "ALTER SYSTEM RESET synchronous_standby_names")
+	execute(t, server, dsn, "SELECT pg_reload_conf()")
+	eventually(t, 10*time.Second, "the server waits for nobody", func() bool {
+		return execute(t, server, dsn, "SHOW synchronous_standby_names") == ""
+	})
+	// It was said of that commit, and not of those that follow on its connection.
+	noError(t, put(s, "a", 3))
 }
 
 // TestFailover: the standby takes over with everything that was acknowledged,

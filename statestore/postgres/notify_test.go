@@ -3,7 +3,10 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +105,43 @@ func TestABrokenConnectionForMessagesIsMadeAgain(t *testing.T) {
 		t.Fatalf("heard %q, %v; want an empty message after a new connection", m, heard)
 	}
 	meet(t, a, b)
+}
+
+// logged is a log that tells of one message.
+type logged struct {
+	slog.Handler
+	message string
+	found   chan struct{}
+}
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == l.message {
+		select {
+		case l.found <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// TestAMessageThatCouldNotBeSentIsMissed: the others hear, when the server is
+// back, that there was something.
+func TestAMessageThatCouldNotBeSentIsMissed(t *testing.T) {
+	log := &logged{Handler: slog.DiscardHandler, message: "messages to other replicas were not sent", found: make(chan struct{}, 1)}
+	cfg := newConfig(t)
+	b := openStore(t, cfg)
+	cfg.Logger = slog.New(log)
+	a := openStore(t, cfg)
+	meet(t, a, b)
+	a.gate.shutFor(errors.New("it is gone"))
+	a.Notify("lost")
+	<-log.found
+	a.gate.open()
+	if m, heard := hears(b.Notifications(), 10*time.Second); !heard || m != "" {
+		t.Fatalf("heard %q, %v; want an empty message", m, heard)
+	}
 }
 
 func TestThroughAPooler(t *testing.T) {

@@ -28,6 +28,14 @@ func holdInside(s *Store, name string, inside chan<- struct{}, leave <-chan stru
 	})
 }
 
+// lockWaits reports whether one transaction of the shared server waits for a
+// lock.
+func lockWaits(tb testing.TB) bool {
+	tb.Helper()
+	return execute(tb, shared, sharedDSN, "SELECT count(*) FROM pg_stat_activity "+
+		"WHERE application_name LIKE 'resilienced%' AND wait_event_type = 'Lock'") == "1"
+}
+
 // TestAbsentKeysExcludeEachOther: two transactions that hold two absent keys,
 // and each make one of them because the other is absent, are not both carried
 // out, though neither writes what the other writes.
@@ -87,9 +95,7 @@ func TestAKeyMadeWhileALockIsWaitedForIsSeen(t *testing.T) {
 			return statestore.Rebuildable, nil
 		}))
 	})
-	eventually(t, 5*time.Second, "somebody waits for the lock", func() bool {
-		return execute(t, shared, sharedDSN, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'resilienced%' AND wait_event_type = 'Lock'") == "1"
-	})
+	eventually(t, 5*time.Second, "somebody waits for the lock", func() bool { return lockWaits(t) })
 	close(leave)
 	group.Wait()
 	if last := seen[len(seen)-1]; last != "true true" {

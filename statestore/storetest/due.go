@@ -69,6 +69,16 @@ func dueUntil(r *rig) {
 	r.wantDue(statestore.DueQuery{Until: 9, Limit: 9})
 	r.wantDue(statestore.DueQuery{Until: 10, Limit: 9}, "a")
 	r.wantDue(statestore.DueQuery{Until: 29, Limit: 9}, "a", "b")
+	// The same at times of day, also where a store that sorts by coarser time
+	// goes from one slot to the next.
+	const day = rules.Instant(1_700_000_000_000_000)
+	r.set(map[string]rules.Instant{"a": day, "b": day | 1<<23 - 1, "c": day | 1<<23})
+	for until, want := range map[rules.Instant][]string{
+		day - 1: nil, day: {"a"}, day | 1<<23 - 2: {"a"}, day | 1<<23 - 1: {"a", "b"},
+		day | 1<<23: {"a", "b", "c"}, day + 1<<40: {"a", "b", "c"},
+	} {
+		r.wantDue(statestore.DueQuery{Until: until, Limit: 9}, want...)
+	}
 }
 
 func neverDue(r *rig) {
