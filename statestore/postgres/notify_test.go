@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/test/pgserver"
 )
 
@@ -164,9 +167,15 @@ func TestThroughAPooler(t *testing.T) {
 	meet(t, deaf, listener)
 	direct := cfg
 	direct.DSN, direct.ListenDSN = dsn, ""
-	if s := openStore(t, direct); s.bouncer {
+	s := openStore(t, direct)
+	if s.bouncer {
 		t.Error("a direct connection is taken for a pooler")
 	}
+	// A store that has found none does not go on when one comes between.
+	conn, err := pgconn.Connect(t.Context(), cfg.DSN)
+	noError(t, err)
+	t.Cleanup(func() { noError(t, conn.Close(context.Background())) })
+	wantError(t, s.validate(t.Context(), conn), statestore.ErrUnavailable, "a pooler has come between")
 	noError(t, put(listener, "a", 3))
 	if n := number(t, deaf, "a"); n != 3 {
 		t.Errorf("N = %d", n)

@@ -153,6 +153,20 @@ func TestNothingOutsideTheSchemaIsTouched(t *testing.T) {
 	}
 }
 
+// TestASchemaThatIsThereAndEmpty is taken, also by a user who may make none.
+func TestASchemaThatIsThereAndEmpty(t *testing.T) {
+	execute(t, shared, sharedDSN, "DROP SCHEMA IF EXISTS given CASCADE; DROP ROLE IF EXISTS guest; "+
+		"CREATE ROLE guest LOGIN PASSWORD 'guest-password'; CREATE SCHEMA given AUTHORIZATION guest")
+	cfg := newConfig(t)
+	cfg.Schema = "given"
+	cfg.DSN = changed(t, sharedDSN, func(u *url.URL) { u.User = url.UserPassword("guest", "guest-password") })
+	s := openStore(t, cfg)
+	noError(t, put(s, "a", 1))
+	if n := number(t, s, "a"); n != 1 {
+		t.Errorf("N = %d", n)
+	}
+}
+
 func TestManyOpenOneNewSchemaAtOnce(t *testing.T) {
 	cfg := newConfig(t)
 	var group sync.WaitGroup

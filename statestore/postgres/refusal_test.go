@@ -44,6 +44,8 @@ func TestARefusedConnectionLeavesTheOthersAtWork(t *testing.T) {
 	}
 	inside, leave := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
+	release := sync.OnceFunc(func() { close(leave); group.Wait() })
+	t.Cleanup(release)
 	// The store's idle connections are taken, one by one, until it needs one more.
 	for n := 0; n < int(s.writers.Stat().TotalConns()); n++ {
 		group.Go(func() { noErrorIn(t, holdInside(s, fmt.Sprint("held", n), inside, leave)) })
@@ -56,8 +58,7 @@ func TestARefusedConnectionLeavesTheOthersAtWork(t *testing.T) {
 	if n := number(t, s, "a"); n != 1 {
 		t.Errorf("N = %d", n)
 	}
-	close(leave)
-	group.Wait()
+	release()
 	noError(t, put(s, "b", 1))
 }
 
