@@ -110,6 +110,23 @@ func TestABrokenConnectionForMessagesIsMadeAgain(t *testing.T) {
 	meet(t, a, b)
 }
 
+// TestASilentConnectionForMessagesIsAskedWhetherItLives: where nobody says
+// anything, a dead connection would otherwise be waited on for ever.
+func TestASilentConnectionForMessagesIsAskedWhetherItLives(t *testing.T) {
+	cfg := newConfig(t)
+	a := openStore(t, cfg)
+	p := newProxy(t, shared.Addr())
+	cfg.ListenDSN = strings.Replace(cfg.DSN, shared.Addr(), p.addr, 1)
+	b := openStore(t, cfg)
+	b.mail.check = 20 * time.Millisecond // nobody listens yet
+	meet(t, a, b)
+	p.next.Store(swallowed)
+	if m, heard := hears(b.Notifications(), 10*time.Second); !heard || m != "" {
+		t.Fatalf("heard %q, %v; want an empty message after a new connection", m, heard)
+	}
+	meet(t, a, b)
+}
+
 // logged is a log that tells of one message.
 type logged struct {
 	slog.Handler

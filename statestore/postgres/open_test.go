@@ -153,6 +153,25 @@ func TestNothingOutsideTheSchemaIsTouched(t *testing.T) {
 	}
 }
 
+// TestASchemaOfAnotherName: the table that says whose the schema is has our
+// columns, and names another product or none.
+func TestASchemaOfAnotherName(t *testing.T) {
+	for what, sql := range map[string]string{"another": "UPDATE %s SET product = 'another'", "none": "DELETE FROM %s"} {
+		cfg := newConfig(t)
+		noError(t, Migrate(t.Context(), cfg))
+		execute(t, shared, sharedDSN, fmt.Sprintf(sql, inSchema(cfg.Schema, "schema_version")))
+		s, err := Open(t.Context(), cfg)
+		if err == nil {
+			noError(t, s.Close())
+			t.Errorf("a schema that names %s is taken", what)
+			continue
+		}
+		wantError(t, err, statestore.ErrNotADatabase, "choose another with --schema")
+		_, err = Check(t.Context(), cfg)
+		wantError(t, err, statestore.ErrNotADatabase, "choose another with --schema")
+	}
+}
+
 // TestASchemaThatIsThereAndEmpty is taken, also by a user who may make none.
 func TestASchemaThatIsThereAndEmpty(t *testing.T) {
 	execute(t, shared, sharedDSN, "DROP SCHEMA IF EXISTS given CASCADE; DROP ROLE IF EXISTS guest; "+

@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -117,6 +118,43 @@ func TestEachTransactionHasItsLimits(t *testing.T) {
 		wantSettings(t, when+"at a write", lastSeen(t, s, "written"), "on", "1100ms", "2200ms", "3300ms")
 		wantSettings(t, when+"at COMMIT", lastSeen(t, s, "committed"), "on", "1100ms", "0", "3300ms")
 		wantSettings(t, when+"behind it", leftOver(t, s), "on", "0", "0", "0")
+	}
+}
+
+// TestATransactionThatIsNotCommittedKeepsItsConnection: it is rolled back, and
+// not left to the end of its connection, of which each costs a new one.
+func TestATransactionThatIsNotCommittedKeepsItsConnection(t *testing.T) {
+	s := openStore(t, onOneConnection(t))
+	noError(t, put(s, "a", 1))
+	before := s.writers.Stat().NewConnsCount()
+	errOwn := errors.New("the caller's own")
+	for what, c := range map[string]struct {
+		name string
+		err  error
+		want any
+	}{
+		"an error": {"a", errOwn, nil}, "nothing": {"a", nil, nil}, "nothing with an absent key": {"b", nil, nil}, "a panic": {"a", nil, "panic"},
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != c.want {
+					t.Errorf("%s: panic %v", what, got)
+				}
+			}()
+			err := s.Update(t.Context(), []*statestore.Entry{writing(c.name)}, func(rules.Instant) (statestore.Durability, error) {
+				if c.want != nil {
+					panic(c.want)
+				}
+				return statestore.Durable, c.err
+			})
+			if !errors.Is(err, c.err) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}()
+		noError(t, put(s, "a", 1))
+	}
+	if made := s.writers.Stat().NewConnsCount() - before; made != 0 {
+		t.Errorf("%d connections were made anew", made)
 	}
 }
 

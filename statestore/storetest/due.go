@@ -91,11 +91,13 @@ func dueInNamespace(r *rig) {
 	for i, space := range []string{"a", "b", "a/b", "c"} {
 		r.putOne(in(space, key(timed, space+"1")), &Timed{Due: rules.Instant(10 - i)})
 		r.putOne(in(space, key(task, space+"2")), &Task{Due: rules.Instant(20 - i)})
+		// Neither its name nor its kind says when it comes.
+		r.putOne(in(space, key(timed, space+"0")), &Timed{Due: rules.Instant(30 - i)})
 	}
 	q := always()
 	for _, space := range []string{"a", "b", "a/b"} {
 		q.Namespace = space
-		r.wantDue(q, space+"1", space+"2")
+		r.wantDue(q, space+"1", space+"2", space+"0")
 	}
 	q.Limit = 1
 	r.wantDue(q, "a/b1")
