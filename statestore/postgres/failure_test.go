@@ -115,6 +115,7 @@ func TestAServerThatStandsStill(t *testing.T) {
 	noError(t, err)
 	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t), TripTimeout: 300 * time.Millisecond})
 	noError(t, put(s, "a", 1))
+	before := reader(t, s)
 	noError(t, server.Pause())
 	wantError(t, put(s, "a", 2), statestore.ErrUnavailable, "stands still")
 	wantError(t, put(s, "a", 2), statestore.ErrUnavailable, "looked for")
@@ -122,6 +123,19 @@ func TestAServerThatStandsStill(t *testing.T) {
 	wantError(t, err, statestore.ErrUnavailable, "looked for")
 	noError(t, server.Resume())
 	eventually(t, 30*time.Second, "the store works again", func() bool { return put(s, "a", 3) == nil })
+	// A connection of before may be one that nothing comes through any more.
+	if reader(t, s) == before {
+		t.Error("a connection of before is used still")
+	}
+}
+
+// reader is the server's process behind the store's connection for reads.
+func reader(t *testing.T, s *Store) (pid uint32) {
+	t.Helper()
+	pooled, err := s.take(t.Context(), s.readers)
+	noError(t, err)
+	defer pooled.Release()
+	return pooled.Conn().PgConn().PID()
 }
 
 // TestReadsAndTransactionsDoNotStarveEachOther: while transactions hold all

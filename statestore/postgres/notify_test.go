@@ -98,6 +98,22 @@ func TestMessagesNeverWait(t *testing.T) {
 	})
 }
 
+// TestAMessageThatFindsTheQueueFullIsMissed, while nothing can be sent.
+func TestAMessageThatFindsTheQueueFullIsMissed(t *testing.T) {
+	s := &Store{mail: newMailbox("nobody sends")}
+	for i := range queued {
+		s.Notify(fmt.Sprint("m", i))
+	}
+	if len(s.mail.missed) != 0 {
+		t.Fatal("a message was missed while there was room")
+	}
+	s.Notify("one more")
+	s.Notify("and one more")
+	if len(s.mail.missed) != 1 {
+		t.Error("a message was dropped and nobody is told")
+	}
+}
+
 func TestABrokenConnectionForMessagesIsMadeAgain(t *testing.T) {
 	cfg := newConfig(t)
 	cfg.DSN += "&application_name=broken"

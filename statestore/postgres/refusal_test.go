@@ -47,7 +47,10 @@ func TestARefusedConnectionLeavesTheOthersAtWork(t *testing.T) {
 	release := sync.OnceFunc(func() { close(leave); group.Wait() })
 	t.Cleanup(release)
 	// The store's idle connections are taken, one by one, until it needs one more.
-	for n := 0; n < int(s.writers.Stat().TotalConns()); n++ {
+	for n := 0; ; n++ {
+		if n >= int(s.writers.Stat().TotalConns()) {
+			break
+		}
 		group.Go(func() { noErrorIn(t, holdInside(s, fmt.Sprint("held", n), inside, leave)) })
 		<-inside
 	}

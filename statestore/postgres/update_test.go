@@ -76,7 +76,7 @@ func TestGuardsGoByTheOrderOfTheLocks(t *testing.T) {
 	var guards keyArrays
 	for i := range 9 {
 		kind := []statestore.Kind{statestore.KindRun, statestore.KindOperation}[i%2]
-		k := statestore.Key{Kind: kind, Name: fmt.Sprint(i)}
+		k := statestore.Key{Kind: kind, Name: strconv.Itoa(i)}
 		switch {
 		case i < 2 || i == 7 || i == 4:
 			guards.add(i, k)
