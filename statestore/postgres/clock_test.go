@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/resilienced/resilienced/rules"
 	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/test/pgserver"
@@ -132,6 +134,33 @@ func TestTimeIsReadBehindTheLock(t *testing.T) {
 	group.Wait()
 	if told < rules.Instant(given) {
 		t.Errorf("it decides at %d, %v before the lock was given", told, rules.Instant(given).Sub(told))
+	}
+}
+
+// TestTimeIsReadBehindTheRows: a read tells a time no earlier than that of any
+// record in it, also of one that another process wrote meanwhile.
+func TestTimeIsReadBehindTheRows(t *testing.T) {
+	s := newStore(t)
+	noError(t, put(s, "a", 1))
+	number(t, s, "a") // prepares the statement, which would wait by itself
+	conn, err := pgx.Connect(t.Context(), sharedDSN)
+	noError(t, err)
+	defer func() { noError(t, conn.Close(t.Context())) }()
+	var server int64
+	read := make(chan rules.Instant, 1)
+	noError(t, pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "LOCK TABLE "+inSchema(s.cfg.Schema, "records")+" IN ACCESS EXCLUSIVE MODE")
+		noError(t, err)
+		go func() {
+			_, now, err := s.Get(t.Context(), noteKey("a"))
+			noErrorIn(t, err)
+			read <- now
+		}()
+		eventually(t, 5*time.Second, "the read waits", func() bool { return lockWaits(t) })
+		return tx.QueryRow(t.Context(), "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&server)
+	}))
+	if now := <-read; now < rules.Instant(server) {
+		t.Errorf("the read tells a time %v before it had its rows", rules.Instant(server).Sub(now))
 	}
 }
 
