@@ -43,7 +43,7 @@ func TestARowIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 		if got, err := codec.Record(key, row); err != nil || !reflect.DeepEqual(got, Record(want)) {
 			t.Fatalf("Record = %+v, %v, want %+v", got, err, want)
 		}
-		switch rapid.IntRange(0, 5).Draw(t, "damage") {
+		switch rapid.IntRange(0, 6).Draw(t, "damage") {
 		case 0:
 			row.Body[rapid.IntRange(0, len(row.Body)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 		case 1:
@@ -54,6 +54,12 @@ func TestARowIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 			row.Due = Number{row.Due.N + 1, true}
 		case 4:
 			row.Ord = Number{}
+		case 5: // a namespace that is as long
+			key.Namespace += "x"
+			if row, err = codec.Columns(key, want); err != nil {
+				t.Fatal(err)
+			}
+			key.Namespace = key.Namespace[:len(key.Namespace)-1] + "y"
 		default:
 			key.Name += "x"
 		}

@@ -3,12 +3,17 @@
 package postgres
 
 import (
+	"errors"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/resilienced/resilienced/rules"
+	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/test/pgserver"
 )
 
@@ -64,6 +69,98 @@ func TestTheFloorIsRaised(t *testing.T) {
 	noError(t, err)
 	if now < rules.Instant(ahead) {
 		t.Errorf("time is %d, before the floor %d", now, ahead)
+	}
+}
+
+func TestTheFloorIsNeverLowered(t *testing.T) {
+	s := newStore(t)
+	noError(t, s.writeFloor(t.Context(), rules.At(time.Now().Add(time.Hour)), "on"))
+	before := readClock(t, s).floor
+	noError(t, s.writeFloor(t.Context(), rules.At(time.Now()), "on"))
+	if after := readClock(t, s).floor; after != before {
+		t.Errorf("the floor went from %d to %d", before, after)
+	}
+}
+
+// TestWhatIsNotBelieved: a reading of a server that must not be used, or of a
+// clock that a second connection does not confirm, is nobody's time.
+func TestWhatIsNotBelieved(t *testing.T) {
+	s := newStore(t)
+	good := readClock(t, s)
+	if _, err := s.believe(t.Context(), good); err != nil {
+		t.Fatal(err)
+	}
+	standby, replaced, ahead := good, good, good
+	standby.standby, standby.timeline = true, ""
+	replaced.timeline = "00000000"
+	ahead.clock += time.Hour.Microseconds()
+	for name, c := range map[string]struct {
+		r    reading
+		want error
+	}{
+		"a standby": {standby, errFenced}, "a primary that was replaced": {replaced, errFenced}, "a clock that is far ahead": {ahead, errLeap},
+	} {
+		if now, err := s.believe(t.Context(), c.r); !errors.Is(err, c.want) {
+			t.Errorf("%s: %d, %v; want %v", name, now, err, c.want)
+		}
+	}
+	if now := s.time.latest(); now >= rules.Instant(ahead.clock) {
+		t.Errorf("a reading that was refused has moved the time to %d", now)
+	}
+}
+
+// TestTimeIsReadBehindTheLock: who has waited for a lock decides at a time no
+// earlier than that at which the lock was given. Two stores, since one alone
+// tells no time earlier than it told before.
+func TestTimeIsReadBehindTheLock(t *testing.T) {
+	cfg := newConfig(t)
+	holder, waiter := openStore(t, cfg), openStore(t, cfg)
+	noError(t, put(holder, "a", 1))
+	inside, leave := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() { noErrorIn(t, holdInside(holder, "a", inside, leave)) })
+	<-inside
+	var told rules.Instant
+	group.Go(func() {
+		e := writing("a")
+		noErrorIn(t, waiter.Update(t.Context(), []*statestore.Entry{e}, func(now rules.Instant) (statestore.Durability, error) {
+			told = now
+			return statestore.Durable, nil
+		}))
+	})
+	eventually(t, 5*time.Second, "somebody waits for the lock", func() bool { return lockWaits(t) })
+	given := readClock(t, holder).clock
+	close(leave)
+	group.Wait()
+	if told < rules.Instant(given) {
+		t.Errorf("it decides at %d, %v before the lock was given", told, rules.Instant(given).Sub(told))
+	}
+}
+
+// TestTimeIsReadBehindTheRows: a read tells a time no earlier than that of any
+// record in it, also of one that another process wrote meanwhile.
+func TestTimeIsReadBehindTheRows(t *testing.T) {
+	s := newStore(t)
+	noError(t, put(s, "a", 1))
+	number(t, s, "a") // prepares the statement, which would wait by itself
+	conn, err := pgx.Connect(t.Context(), sharedDSN)
+	noError(t, err)
+	defer func() { noError(t, conn.Close(t.Context())) }()
+	var server int64
+	read := make(chan rules.Instant, 1)
+	noError(t, pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "LOCK TABLE "+inSchema(s.cfg.Schema, "records")+" IN ACCESS EXCLUSIVE MODE")
+		noError(t, err)
+		go func() {
+			_, now, err := s.Get(t.Context(), noteKey("a"))
+			noErrorIn(t, err)
+			read <- now
+		}()
+		eventually(t, 5*time.Second, "the read waits", func() bool { return lockWaits(t) })
+		return tx.QueryRow(t.Context(), "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&server)
+	}))
+	if now := <-read; now < rules.Instant(server) {
+		t.Errorf("the read tells a time %v before it had its rows", rules.Instant(server).Sub(now))
 	}
 }
 

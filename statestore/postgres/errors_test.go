@@ -61,6 +61,13 @@ func TestEveryErrorHasAClass(t *testing.T) {
 		"damaged":               {answer("XX001"), statestore.ErrNotADatabase, false, "restore a backup"},
 		"protocol":              {answer("08P01"), statestore.ErrUnavailable, false, "pooler"},
 		"statement unknown":     {answer("26000"), statestore.ErrUnavailable, true, "pooler"},
+		"plan is out of date":   {answer("0A000"), statestore.ErrUnavailable, true, "schema changes"},
+		"transaction aborted":   {answer("25P02"), statestore.ErrUnavailable, true, "report"},
+		"settings full":         {answer("53400"), statestore.ErrUnavailable, false, "log"},
+		"disk fails":            {answer("58030"), statestore.ErrUnavailable, false, "restore a backup"},
+		"file is gone":          {answer("58P01"), statestore.ErrUnavailable, false, "restore a backup"},
+		"fault of the server":   {answer("XX000"), statestore.ErrUnavailable, false, "log"},
+		"index damaged":         {answer("XX002"), statestore.ErrNotADatabase, false, "restore a backup"},
 		"something new":         {answer("ZZ999"), statestore.ErrUnavailable, false, "log"},
 
 		"damaged row":      {&statestore.DamageError{}, statestore.ErrNotADatabase, false, "restore a backup"},

@@ -73,6 +73,42 @@ func TestOperatorsSeeWhatRecordsSay(t *testing.T) {
 	}
 }
 
+// TestRecordsBesideAbsentKeysKeepTheirColumns: a key that is held and stays
+// absent takes a place among the rows that are made, and shifts none of them.
+func TestRecordsBesideAbsentKeysKeepTheirColumns(t *testing.T) {
+	s := realStore(t)
+	made := map[string]statestore.Record{"b": nil, "d": nil, "f": nil}
+	for i, name := range []string{"b", "d", "f"} {
+		costCap := int64(100 * (i + 1))
+		made[name] = &budget.Run{Caps: budget.Caps{Cost: &costCap}, Spent: budget.Amounts{Cost: int64(i + 1)}}
+	}
+	var entries []*statestore.Entry
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g"} {
+		for _, kind := range []statestore.Kind{statestore.KindRun, statestore.KindOperation} {
+			entries = append(entries, &statestore.Entry{Key: statestore.Key{Kind: kind, Namespace: "acme", Name: name}, Mode: statestore.Write})
+		}
+	}
+	noError(t, s.Update(t.Context(), entries, func(rules.Instant) (statestore.Durability, error) {
+		for _, e := range entries {
+			switch r := made[e.Key.Name]; {
+			case r != nil && e.Key.Kind == statestore.KindRun:
+				e.Put(r)
+			case r != nil:
+				e.Put(&operation.Operation{State: operation.Locked})
+			}
+		}
+		return statestore.Durable, nil
+	}))
+	for sql, want := range map[string]string{
+		"SELECT run, state, cost_cap, cost_spent FROM {s}.runs ORDER BY run": "b|ACTIVE|100|1\nd|ACTIVE|200|2\nf|ACTIVE|300|3",
+		"SELECT operation, state FROM {s}.operations ORDER BY operation":     "b|LOCKED\nd|LOCKED\nf|LOCKED",
+	} {
+		if got := execute(t, shared, sharedDSN, strings.ReplaceAll(sql, "{s}", quote(s.cfg.Schema))); got != want {
+			t.Errorf("%s: %s, want %s", sql, got, want)
+		}
+	}
+}
+
 // TestTheDatabaseRefusesWhatNoRuleAllows: the checks on sums are a second
 // guard.
 func TestTheDatabaseRefusesWhatNoRuleAllows(t *testing.T) {

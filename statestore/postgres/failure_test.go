@@ -115,6 +115,7 @@ func TestAServerThatStandsStill(t *testing.T) {
 	noError(t, err)
 	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t), TripTimeout: 300 * time.Millisecond})
 	noError(t, put(s, "a", 1))
+	before := reader(t, s)
 	noError(t, server.Pause())
 	wantError(t, put(s, "a", 2), statestore.ErrUnavailable, "stands still")
 	wantError(t, put(s, "a", 2), statestore.ErrUnavailable, "looked for")
@@ -122,6 +123,19 @@ func TestAServerThatStandsStill(t *testing.T) {
 	wantError(t, err, statestore.ErrUnavailable, "looked for")
 	noError(t, server.Resume())
 	eventually(t, 30*time.Second, "the store works again", func() bool { return put(s, "a", 3) == nil })
+	// A connection of before may be one that nothing comes through any more.
+	if reader(t, s) == before {
+		t.Error("a connection of before is used still")
+	}
+}
+
+// reader is the server's process behind the store's connection for reads.
+func reader(t *testing.T, s *Store) (pid uint32) {
+	t.Helper()
+	pooled, err := s.take(t.Context(), s.readers)
+	noError(t, err)
+	defer pooled.Release()
+	return pooled.Conn().PgConn().PID()
 }
 
 // TestReadsAndTransactionsDoNotStarveEachOther: while transactions hold all
@@ -184,7 +198,7 @@ func TestACancelledWaitForTheStandbyIsUnknown(t *testing.T) {
 	server := start(t, pgserver.Options{})
 	dsn, err := server.NewDatabase(t.Context())
 	noError(t, err)
-	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t), TripTimeout: 20 * time.Second})
+	s := openStore(t, Config{DSN: dsn, Codec: testCodec(t), TripTimeout: 20 * time.Second, Lanes: 1, WriteConns: 1})
 	noError(t, put(s, "a", 1))
 	execute(t, server, dsn, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	execute(t, server, dsn, "SELECT pg_reload_conf()")
@@ -197,6 +211,13 @@ func TestACancelledWaitForTheStandbyIsUnknown(t *testing.T) {
 		return execute(t, server, dsn, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
 	})
 	wantError(t, <-done, statestore.ErrUnknownOutcome, "standby")
+	execute(t, server, dsn, "ALTER SYSTEM RESET synchronous_standby_names")
+	execute(t, server, dsn, "SELECT pg_reload_conf()")
+	eventually(t, 10*time.Second, "the server waits for nobody", func() bool {
+		return execute(t, server, dsn, "SHOW synchronous_standby_names") == ""
+	})
+	// It was said of that commit, and not of those that follow on its connection.
+	noError(t, put(s, "a", 3))
 }
 
 // TestFailover: the standby takes over with everything that was acknowledged,

@@ -33,6 +33,7 @@ const (
 type mailbox struct {
 	channel string
 	me      string // begins our own messages, which come back too
+	check   time.Duration
 	begin   sync.Once
 	out     chan string   // to be sent
 	missed  chan struct{} // one message at least was not sent
@@ -43,6 +44,7 @@ func newMailbox(schema string) *mailbox {
 	return &mailbox{
 		channel: fmt.Sprintf("%s_%016x", product, uint64(migrationLock(schema))),
 		me:      rand.Text(),
+		check:   listenCheck,
 		out:     make(chan string, queued),
 		missed:  make(chan struct{}, 1),
 		in:      make(chan string, queued),
@@ -203,7 +205,7 @@ func (m *mailbox) deliver(message string) bool {
 // next waits for a notification. It returns none after a while in which the
 // connection proved to live.
 func (s *Store) next(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
-	waiting, cancel := context.WithTimeout(ctx, listenCheck)
+	waiting, cancel := context.WithTimeout(ctx, s.mail.check)
 	defer cancel()
 	n, err := conn.WaitForNotification(waiting)
 	if err == nil || ctx.Err() != nil || !errors.Is(waiting.Err(), context.DeadlineExceeded) {

@@ -3,11 +3,17 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/resilienced/resilienced/statestore"
 	"github.com/resilienced/resilienced/test/pgserver"
 )
 
@@ -92,6 +98,22 @@ func TestMessagesNeverWait(t *testing.T) {
 	})
 }
 
+// TestAMessageThatFindsTheQueueFullIsMissed, while nothing can be sent.
+func TestAMessageThatFindsTheQueueFullIsMissed(t *testing.T) {
+	s := &Store{mail: newMailbox("nobody sends")}
+	for i := range queued {
+		s.Notify(fmt.Sprint("m", i))
+	}
+	if len(s.mail.missed) != 0 {
+		t.Fatal("a message was missed while there was room")
+	}
+	s.Notify("one more")
+	s.Notify("and one more")
+	if len(s.mail.missed) != 1 {
+		t.Error("a message was dropped and nobody is told")
+	}
+}
+
 func TestABrokenConnectionForMessagesIsMadeAgain(t *testing.T) {
 	cfg := newConfig(t)
 	cfg.DSN += "&application_name=broken"
@@ -102,6 +124,60 @@ func TestABrokenConnectionForMessagesIsMadeAgain(t *testing.T) {
 		t.Fatalf("heard %q, %v; want an empty message after a new connection", m, heard)
 	}
 	meet(t, a, b)
+}
+
+// TestASilentConnectionForMessagesIsAskedWhetherItLives: where nobody says
+// anything, a dead connection would otherwise be waited on for ever.
+func TestASilentConnectionForMessagesIsAskedWhetherItLives(t *testing.T) {
+	cfg := newConfig(t)
+	a := openStore(t, cfg)
+	p := newProxy(t, shared.Addr())
+	cfg.ListenDSN = strings.Replace(cfg.DSN, shared.Addr(), p.addr, 1)
+	b := openStore(t, cfg)
+	b.mail.check = 20 * time.Millisecond // nobody listens yet
+	meet(t, a, b)
+	p.next.Store(swallowed)
+	if m, heard := hears(b.Notifications(), 10*time.Second); !heard || m != "" {
+		t.Fatalf("heard %q, %v; want an empty message after a new connection", m, heard)
+	}
+	meet(t, a, b)
+}
+
+// logged is a log that tells of one message.
+type logged struct {
+	slog.Handler
+	message string
+	found   chan struct{}
+}
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == l.message {
+		select {
+		case l.found <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// TestAMessageThatCouldNotBeSentIsMissed: the others hear, when the server is
+// back, that there was something.
+func TestAMessageThatCouldNotBeSentIsMissed(t *testing.T) {
+	log := &logged{Handler: slog.DiscardHandler, message: "messages to other replicas were not sent", found: make(chan struct{}, 1)}
+	cfg := newConfig(t)
+	b := openStore(t, cfg)
+	cfg.Logger = slog.New(log)
+	a := openStore(t, cfg)
+	meet(t, a, b)
+	a.gate.shutFor(errors.New("it is gone"))
+	a.Notify("lost")
+	<-log.found
+	a.gate.open()
+	if m, heard := hears(b.Notifications(), 10*time.Second); !heard || m != "" {
+		t.Fatalf("heard %q, %v; want an empty message", m, heard)
+	}
 }
 
 func TestThroughAPooler(t *testing.T) {
@@ -124,9 +200,15 @@ func TestThroughAPooler(t *testing.T) {
 	meet(t, deaf, listener)
 	direct := cfg
 	direct.DSN, direct.ListenDSN = dsn, ""
-	if s := openStore(t, direct); s.bouncer {
+	s := openStore(t, direct)
+	if s.bouncer {
 		t.Error("a direct connection is taken for a pooler")
 	}
+	// A store that has found none does not go on when one comes between.
+	conn, err := pgconn.Connect(t.Context(), cfg.DSN)
+	noError(t, err)
+	t.Cleanup(func() { noError(t, conn.Close(context.Background())) })
+	wantError(t, s.validate(t.Context(), conn), statestore.ErrUnavailable, "a pooler has come between")
 	noError(t, put(listener, "a", 3))
 	if n := number(t, deaf, "a"); n != 3 {
 		t.Errorf("N = %d", n)

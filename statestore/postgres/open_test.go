@@ -153,6 +153,39 @@ func TestNothingOutsideTheSchemaIsTouched(t *testing.T) {
 	}
 }
 
+// TestASchemaOfAnotherName: the table that says whose the schema is has our
+// columns, and names another product or none.
+func TestASchemaOfAnotherName(t *testing.T) {
+	for what, sql := range map[string]string{"another": "UPDATE %s SET product = 'another'", "none": "DELETE FROM %s"} {
+		cfg := newConfig(t)
+		noError(t, Migrate(t.Context(), cfg))
+		execute(t, shared, sharedDSN, fmt.Sprintf(sql, inSchema(cfg.Schema, "schema_version")))
+		s, err := Open(t.Context(), cfg)
+		if err == nil {
+			noError(t, s.Close())
+			t.Errorf("a schema that names %s is taken", what)
+			continue
+		}
+		wantError(t, err, statestore.ErrNotADatabase, "choose another with --schema")
+		_, err = Check(t.Context(), cfg)
+		wantError(t, err, statestore.ErrNotADatabase, "choose another with --schema")
+	}
+}
+
+// TestASchemaThatIsThereAndEmpty is taken, also by a user who may make none.
+func TestASchemaThatIsThereAndEmpty(t *testing.T) {
+	execute(t, shared, sharedDSN, "DROP SCHEMA IF EXISTS given CASCADE; DROP ROLE IF EXISTS guest; "+
+		"CREATE ROLE guest LOGIN PASSWORD 'guest-password'; CREATE SCHEMA given AUTHORIZATION guest")
+	cfg := newConfig(t)
+	cfg.Schema = "given"
+	cfg.DSN = changed(t, sharedDSN, func(u *url.URL) { u.User = url.UserPassword("guest", "guest-password") })
+	s := openStore(t, cfg)
+	noError(t, put(s, "a", 1))
+	if n := number(t, s, "a"); n != 1 {
+		t.Errorf("N = %d", n)
+	}
+}
+
 func TestManyOpenOneNewSchemaAtOnce(t *testing.T) {
 	cfg := newConfig(t)
 	var group sync.WaitGroup
@@ -211,7 +244,8 @@ func TestCheckAndMigrate(t *testing.T) {
 	}
 	noError(t, Migrate(t.Context(), cfg))
 	noError(t, Migrate(t.Context(), cfg))
-	if st, err = Check(t.Context(), cfg); err != nil || st.Version != st.Latest {
+	// Each migration so far leaves a program that knows the first one at work.
+	if st, err = Check(t.Context(), cfg); err != nil || st.Version != st.Latest || st.Compat != 1 {
 		t.Fatalf("Check = %+v, %v", st, err)
 	}
 }

@@ -28,6 +28,14 @@ func holdInside(s *Store, name string, inside chan<- struct{}, leave <-chan stru
 	})
 }
 
+// lockWaits reports whether one transaction of the shared server waits for a
+// lock.
+func lockWaits(tb testing.TB) bool {
+	tb.Helper()
+	return execute(tb, shared, sharedDSN, "SELECT count(*) FROM pg_stat_activity "+
+		"WHERE application_name LIKE 'resilienced%' AND wait_event_type = 'Lock'") == "1"
+}
+
 // TestAbsentKeysExcludeEachOther: two transactions that hold two absent keys,
 // and each make one of them because the other is absent, are not both carried
 // out, though neither writes what the other writes.
@@ -61,6 +69,35 @@ func TestAbsentKeysExcludeEachOther(t *testing.T) {
 	}
 }
 
+// TestGuardsGoByTheOrderOfTheLocks: rows and guards of two transactions that
+// were made in different orders would wait for each other.
+func TestGuardsGoByTheOrderOfTheLocks(t *testing.T) {
+	var rows rowArrays
+	var guards keyArrays
+	for i := range 9 {
+		kind := []statestore.Kind{statestore.KindRun, statestore.KindOperation}[i%2]
+		k := statestore.Key{Kind: kind, Name: strconv.Itoa(i)}
+		switch {
+		case i < 2 || i == 7 || i == 4:
+			guards.add(i, k)
+		case kind == statestore.KindOperation:
+			rows.addRow(i, k, statestore.Columns{Body: []byte(k.Name)}, rules.Facts{State: k.Name})
+		}
+	}
+	all := merged(&rows, &guards, ofOthers)
+	if fmt.Sprint(all.from, all.names) != "[1 3 5 7] [1 3 5 7]" {
+		t.Errorf("rows %v with the names %v", all.from, all.names)
+	}
+	for i, name := range all.names {
+		switch guard := i == 0 || i == 3; {
+		case guard && len(all.bodies[i]) > 0, guard && all.states[i] != nil:
+			t.Errorf("guard %s has the body %q", name, all.bodies[i])
+		case !guard && (string(all.bodies[i]) != name || *all.states[i] != name):
+			t.Errorf("row %s has the body %q and the state %s", name, all.bodies[i], *all.states[i])
+		}
+	}
+}
+
 // TestAKeyMadeWhileALockIsWaitedForIsSeen: who only looks, and waits for a lock,
 // decides by what the one who held it has made, not by what was there before.
 func TestAKeyMadeWhileALockIsWaitedForIsSeen(t *testing.T) {
@@ -87,9 +124,7 @@ func TestAKeyMadeWhileALockIsWaitedForIsSeen(t *testing.T) {
 			return statestore.Rebuildable, nil
 		}))
 	})
-	eventually(t, 5*time.Second, "somebody waits for the lock", func() bool {
-		return execute(t, shared, sharedDSN, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'resilienced%' AND wait_event_type = 'Lock'") == "1"
-	})
+	eventually(t, 5*time.Second, "somebody waits for the lock", func() bool { return lockWaits(t) })
 	close(leave)
 	group.Wait()
 	if last := seen[len(seen)-1]; last != "true true" {

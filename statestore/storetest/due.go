@@ -69,6 +69,16 @@ func dueUntil(r *rig) {
 	r.wantDue(statestore.DueQuery{Until: 9, Limit: 9})
 	r.wantDue(statestore.DueQuery{Until: 10, Limit: 9}, "a")
 	r.wantDue(statestore.DueQuery{Until: 29, Limit: 9}, "a", "b")
+	// The same at times of day, also where a store that sorts by coarser time
+	// goes from one slot to the next.
+	const day = rules.Instant(1_700_000_000_000_000)
+	r.set(map[string]rules.Instant{"a": day, "b": day | 1<<23 - 1, "c": day | 1<<23})
+	for until, want := range map[rules.Instant][]string{
+		day - 1: nil, day: {"a"}, day | 1<<23 - 2: {"a"}, day | 1<<23 - 1: {"a", "b"},
+		day | 1<<23: {"a", "b", "c"}, day + 1<<40: {"a", "b", "c"},
+	} {
+		r.wantDue(statestore.DueQuery{Until: until, Limit: 9}, want...)
+	}
 }
 
 func neverDue(r *rig) {
@@ -81,11 +91,13 @@ func dueInNamespace(r *rig) {
 	for i, space := range []string{"a", "b", "a/b", "c"} {
 		r.putOne(in(space, key(timed, space+"1")), &Timed{Due: rules.Instant(10 - i)})
 		r.putOne(in(space, key(task, space+"2")), &Task{Due: rules.Instant(20 - i)})
+		// Neither its name nor its kind says when it comes.
+		r.putOne(in(space, key(timed, space+"0")), &Timed{Due: rules.Instant(30 - i)})
 	}
 	q := always()
 	for _, space := range []string{"a", "b", "a/b"} {
 		q.Namespace = space
-		r.wantDue(q, space+"1", space+"2")
+		r.wantDue(q, space+"1", space+"2", space+"0")
 	}
 	q.Limit = 1
 	r.wantDue(q, "a/b1")

@@ -109,8 +109,10 @@ func eachOnce(r *rig, f family, down bool) {
 func eachWithPrefix(r *rig, f family, down bool) {
 	all := append(names("a/", 20), names("a", 20)...)
 	all = append(all, "", "a", "a/", "a0", "b", "\U0010ffff", "\U0010ffff\U0010ffff")
+	// What comes behind \ud7ff is no character, but \ue000 is the next one.
+	all = append(all, "\ud7ff", "\ud7ff/1", "\ue000", "\uf8ff")
 	records := r.fill(f, all)
-	for _, prefix := range []string{"", "a/", "a", "a/0001", "b", "nothing", "\U0010ffff"} {
+	for _, prefix := range []string{"", "a/", "a", "a/0001", "b", "nothing", "\ud7ff", "\ue000", "\U0010ffff"} {
 		want := inOrder(records, prefix, down)
 		for _, limit := range []int{1, 6, 1000} {
 			r.wantList(statestore.Query{Kind: f.kind, Namespace: "acme", Prefix: prefix, Descending: down, Limit: limit}, want)

@@ -86,3 +86,12 @@ func TestDefaultIsolationDoesNotMatter(t *testing.T) {
 	h := postgresHarness("postgres, serializable", newDatabase(t, server))
 	storetest.Run(t, h, "isolation", "absent", "lost updates", "try")
 }
+
+// TestPlansDoNotMatter runs the topics that ask for an order in a database that
+// scans no index in its order, as it may choose to: what comes sorted only by
+// the way of an index is then not sorted.
+func TestPlansDoNotMatter(t *testing.T) {
+	server := startPostgres(t, pgserver.Options{Settings: map[string]string{"enable_indexscan": "off", "enable_indexonlyscan": "off"}})
+	h := postgresHarness("postgres, other plans", newDatabase(t, server))
+	storetest.Run(t, h, "paging", "due", "namespaces")
+}
