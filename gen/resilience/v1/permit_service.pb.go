@@ -226,7 +226,8 @@ const (
 	NotCountedBecause_NOT_COUNTED_BECAUSE_NOT_PROBE NotCountedBecause = 3
 	// The lease was over.
 	NotCountedBecause_NOT_COUNTED_BECAUSE_LEASE_EXPIRED NotCountedBecause = 4
-	// The permit has no record any more.
+	// The permit has no record any more. If its operation has none either, the envelope of a failure still becomes
+	// a dead letter, with replay policy MANUAL.
 	NotCountedBecause_NOT_COUNTED_BECAUSE_PERMIT_GONE NotCountedBecause = 5
 )
 
