@@ -115,6 +115,11 @@ func newTrial(c *cluster.Cluster, n int, kind, store, mutant string, seed uint64
 	return t
 }
 
+// crashes reports whether the database loses what was not durable by a fault.
+func crashes(kind string) bool {
+	return strings.HasPrefix(kind, "failover") || kind == "primary killed" || kind == "primary stopped immediately"
+}
+
 // ghost is how long a grant to nobody may last where it can be given back.
 const ghost = 500 * time.Millisecond
 

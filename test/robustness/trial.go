@@ -137,6 +137,10 @@ func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recor
 			sleep(ctx, t.lengths.pause)
 		}
 		bounded, cancel := context.WithTimeout(ctx, faultTime)
+		crashed := time.Duration(0)
+		if crashes(f.Kind()) {
+			crashed = recorder.Now()
+		}
 		err := f.Begin(bounded, c)
 		from := recorder.Now()
 		if err == nil {
@@ -148,7 +152,7 @@ func (t *trial) storm(ctx context.Context, c *cluster.Cluster, v *verdict, recor
 			return fmt.Errorf("%s (%s): %w", f.Kind(), f.About(), err)
 		}
 		proof, err := f.Proof()
-		recorder.Add(history.Event{RPC: history.Fault, Name: f.Kind(), Replica: replicaOf(f), Call: from, Return: recorder.Now(), Text: f.About() + ": " + proof})
+		recorder.Add(history.Event{RPC: history.Fault, Name: f.Kind(), Crashed: crashed, Replica: replicaOf(f), Call: from, Return: recorder.Now(), Text: f.About() + ": " + proof})
 		if err != nil {
 			v.void = fmt.Sprintf("%s (%s): %v", f.Kind(), f.About(), err)
 			continue

@@ -41,6 +41,11 @@ func (t *tape) jump(from int) *tape {
 	return t.add(history.Event{RPC: history.Phase, Name: history.Storm}, from, 900)
 }
 
+// crash takes the database away, from its beginning until it is back.
+func (t *tape) crash(begins, gone, back int) *tape {
+	return t.add(history.Event{RPC: history.Fault, Name: "failover", Crashed: time.Duration(begins) * ms, Replica: -1}, gone, back)
+}
+
 func spend(request string, amount int64) history.Event {
 	return history.Event{
 		RPC: history.Acquire, Request: request, Target: "money", Runs: []string{"run", "root"}, Amount: amount,
@@ -298,6 +303,33 @@ var cases = []struct {
 		beat.RPC, beat.Outcome = history.Heartbeat, history.Denied
 		t.jump(200).add(ok(hold("a", "plain")), 10, 20).add(beat, 100, 110)
 	}, map[string]string{"leases": "D4"}},
+	{"a lease that a crash forgot", func(t *tape) {
+		beat := hold("a", "plain")
+		beat.RPC, beat.Outcome = history.Heartbeat, history.Denied
+		t.crash(500, 600, 900).add(ok(hold("a", "plain")), 410, 420).add(beat, 650, 660)
+	}, nil},
+	{"a lease of before the last second", func(t *tape) {
+		beat := hold("a", "plain")
+		beat.RPC, beat.Outcome, beat.Lease = history.Heartbeat, history.Denied, 3*time.Second
+		long := ok(hold("a", "plain"))
+		long.Lease = 3 * time.Second
+		t.crash(1500, 1600, 1900).add(long, 410, 420).add(beat, 1650, 1660)
+	}, map[string]string{"leases": "D4"}},
+	{"a slot that a crash forgot", func(t *tape) {
+		beat := hold("a", "slots")
+		beat.RPC, beat.Outcome = history.Heartbeat, history.Denied
+		t.crash(500, 600, 900).add(ok(hold("a", "slots")), 410, 420).add(beat, 650, 660)
+	}, map[string]string{"leases": "D4"}},
+	{"a grant that a crash forgot, asked for again", func(t *tape) {
+		other := ok(hold("a", "plain"))
+		other.Permit, other.Fence = "q", 8
+		t.crash(500, 600, 900).add(ok(hold("a", "plain")), 410, 420).add(other, 650, 660)
+	}, nil},
+	{"a grant after a crash, asked for again", func(t *tape) {
+		other := ok(hold("a", "plain"))
+		other.Permit, other.Fence = "q", 8
+		t.crash(500, 600, 900).add(ok(hold("a", "plain")), 610, 620).add(other, 650, 660)
+	}, map[string]string{"repeats": "E3"}},
 	{"nothing but refusals", func(t *tape) {
 		t.add(denied(hold("a", "plain"), "BREAKER_OPEN"), 10, 20)
 	}, map[string]string{"liveness": "B4"}},

@@ -21,7 +21,7 @@ func checkRepeats(s *story, r *Result) {
 		for _, e := range q.asks {
 			given, back := q.telling()
 			switch {
-			case !granted, q.given() && back && e.Return > given: // decided anew
+			case !granted, q.given() && back && e.Return > given, s.forgotten(q): // decided anew
 			case e.Outcome == history.OK && (e.Permit != g.Permit || e.Fence != g.Fence):
 				r.violated("E3: request %s got a permit with fence %d and one with %d", e.Request, g.Fence, e.Fence)
 			case e.Outcome == history.Denied && e.Call > g.Return:
@@ -133,7 +133,7 @@ func checkLeases(s *story, r *Result) {
 			case told && b.Return > at: // it may have been reported before
 			case b.Outcome == history.OK && b.Call > latest:
 				r.violated("D4: request %s: a lease that ended by %v was renewed at %v", b.Request, latest, b.Call)
-			case b.Outcome == history.Denied && b.Return < surely && !s.jump.meets(span{g.Call, b.Return}):
+			case b.Outcome == history.Denied && b.Return < surely && !s.jump.meets(span{g.Call, b.Return}) && !s.forgotten(q):
 				r.violated("D4: request %s: a lease that lasts to %v was lost at %v: %s", b.Request, surely, b.Return, b.Reason)
 			}
 			switch b.Outcome {

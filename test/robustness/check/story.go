@@ -163,6 +163,22 @@ func (s *story) surely(q *request) (span, bool) {
 	return held, ok && held.from < held.to
 }
 
+// mayForget is how much of what is not durable a crash may take.
+const mayForget = time.Second
+
+// forgotten reports whether a crash may have taken the grant: it reserved no
+// money, held no slot and no probe, and may happen twice.
+func (s *story) forgotten(q *request) bool {
+	g, granted := q.grant()
+	first := q.first()
+	if !granted || len(first.Runs) > 0 || s.Setup.Slots[first.Target] > 0 || g.Probe || first.Actor == history.Payer {
+		return false
+	}
+	return slices.ContainsFunc(s.faults, func(f history.Event) bool {
+		return f.Crashed > 0 && g.Return >= f.Crashed-mayForget && g.Call <= f.Call
+	})
+}
+
 // leftBefore is how long before a standstill ends a caller must have gone, for
 // the service to know of it when it goes on.
 const leftBefore = 100 * time.Millisecond

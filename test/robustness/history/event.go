@@ -52,8 +52,11 @@ const (
 // Event is one call as its caller saw it, or a note. Times are counted from
 // the trial's start by the monotonic clock. What does not apply is empty.
 type Event struct {
-	RPC     string        `json:"rpc"`
-	Name    string        `json:"name,omitempty"` // of a fault or phase
+	RPC  string `json:"rpc"`
+	Name string `json:"name,omitempty"` // of a fault or phase
+	// Crashed is when a fault began in which the database loses up to the last
+	// second of what is not durable; 0: it loses nothing.
+	Crashed time.Duration `json:"crashed,omitempty"`
 	Client  int           `json:"client"`
 	Replica int           `json:"replica"`
 	Call    time.Duration `json:"call"`
