@@ -115,18 +115,21 @@ func shareKey(a, b *command) bool {
 	})
 }
 
+// queued adds a command that writes some keys.
+func queued(q *queue, keys ...string) *command {
+	c := &command{namespace: "n", ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
+	for _, k := range keys {
+		c.key(statestore.Key{Name: k}, statestore.Write, 0)
+	}
+	q.add(c)
+	return c
+}
+
 // TestNobodyStarvesBetweenTwoKeys: a command of two keys has its turn although
 // others, of one key each, always hold one of them.
 func TestNobodyStarvesBetweenTwoKeys(t *testing.T) {
 	q := newQueue(2)
-	command := func(keys ...string) *command {
-		c := &command{namespace: "n", ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
-		for _, k := range keys {
-			c.key(statestore.Key{Name: k}, statestore.Write, 0)
-		}
-		q.add(c)
-		return c
-	}
+	command := func(keys ...string) *command { return queued(&q, keys...) }
 	command("left")
 	left := q.seal()
 	command("right")
@@ -187,14 +190,7 @@ func TestThePatientLetsGo(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		t.Run(fmt.Sprint("leaves=", leaves), func(t *testing.T) {
 			q := newQueue(3)
-			command := func(keys ...string) *command {
-				c := &command{namespace: "n", ctx: context.Background(), kept: kept{wake: make(chan struct{}, 1)}}
-				for _, k := range keys {
-					c.key(statestore.Key{Name: k}, statestore.Write, 0)
-				}
-				q.add(c)
-				return c
-			}
+			command := func(keys ...string) *command { return queued(&q, keys...) }
 			command("left")
 			left := q.seal()
 			both := command("left", "right")
